@@ -1,0 +1,1 @@
+//! Lab image; see docs/lab.md.
