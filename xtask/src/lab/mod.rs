@@ -1,0 +1,12 @@
+//! `cargo xtask lab`: the Wine laboratory.
+
+use anyhow::{Result, bail};
+
+/// Arguments of `cargo xtask lab`.
+#[derive(clap::Args)]
+pub struct Args {}
+
+/// Runs one lab command.
+pub fn run(_args: Args) -> Result<()> {
+    bail!("the lab has no commands yet")
+}
