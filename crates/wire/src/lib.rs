@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The kernel <-> service ABI: every byte that crosses `\\.\Tollgate`.
+//!
+//! One conversation looks like this: the service opens the device, sends [`ioctl::HELLO`] and becomes the attached
+//! service; it parks some [`ioctl::NEXT_REQUESTS`] calls (the *inverted call*), which complete with a [`batch`] of
+//! [`request::Request`]s; it answers them with [`ioctl::SUBMIT_VERDICTS`]. Closing the handle detaches.
+//!
+//! Invariants: messages are `repr(C)`, without padding, pointers, `usize` or closed enums, so that every byte pattern is
+//! a value and 32-bit clients see the same layout. Untrusted input is parsed once, by [`command::Command::parse`]
+//! (kernel side) and [`batch::requests`] (service side). All integers are little-endian, addresses in network order.
+//!
+//! Neighbours: `gate` thinks in these words; `driver` and `platform` carry the bytes.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod open_enum;
+
+pub mod batch;
+pub mod command;
+pub mod hello;
+pub mod ioctl;
+pub mod request;
+pub mod settings;
+pub mod stats;
+pub mod verdict;
+
+/// The version of this ABI. Both sides must have the same; `HELLO` is how they find out.
+pub const VERSION: u16 = 1;
+
+/// The name under which user mode opens the device.
+pub const DEVICE_PATH: &str = r"\\.\Tollgate";
+/// The name of the driver's service, its registry key and its `.sys` file.
+pub const SERVICE_NAME: &str = "Tollgate";
