@@ -15,5 +15,6 @@
     reason = "names are the ones of the public driver documentation"
 )]
 
+pub mod fwp;
 pub mod fwpm;
 pub mod fwps;
