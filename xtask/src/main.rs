@@ -4,11 +4,19 @@
 //! installed but Rust, because `setup` brings the rest.
 //! Neighbours: `.ci/run` calls `cargo xtask test`; `lab` and `demo` are tools for people.
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod build;
 mod demo;
 mod lab;
+mod progress;
+mod run;
+mod setup;
+mod toolchain;
+mod workspace;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Build, test, package, demo and lab")]
@@ -19,14 +27,33 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what the other tasks need
+    Setup,
+    /// Build tollgate.sys and tollgate.exe
+    Build,
     /// The main job on real connections under Wine, ending in a table
     Demo,
     /// A Wine laboratory for any callout driver
     Lab(lab::Args),
 }
 
-fn main() -> Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::run(),
+        Task::Build => {
+            setup::run()?;
+            build::run()
+        }
         Task::Demo => demo::run(),
         Task::Lab(args) => lab::run(args),
     }

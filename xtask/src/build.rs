@@ -1,0 +1,100 @@
+//! `cargo xtask build`: the driver and the program, as Windows loads them.
+//!
+//! Invariants: a driver is linked without a C run-time library and without Microsoft's import
+//! libraries; two builds of the same source make the same bytes (`/Brepro`).
+//! Neighbours: `toolchain` knows the compilers; `image` checks the driver; `package` signs both.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::progress::step;
+use crate::toolchain::{Target, Toolchain};
+use crate::workspace;
+
+/// Linker arguments of a kernel image ("learn.microsoft.com: /DRIVER (Windows NT Kernel Mode
+/// Driver)"); `/RELEASE` writes the checksum without which Windows does not load a driver.
+const KERNEL_LINK_ARGS: [&str; 6] =
+    ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:DriverEntry", "/NODEFAULTLIB", "/RELEASE", "/Brepro"];
+
+/// The profile of every Windows image, in the workspace's manifest.
+const PROFILE: &str = "image";
+
+/// A kernel image to build.
+pub struct KernelImage<'a> {
+    /// The package.
+    pub package: &'a str,
+    /// What of it is the image, as cargo says it: `["--bin", "tollgate"]` or `["--lib"]`.
+    pub part: &'a [&'a str],
+    /// Its features.
+    pub features: &'a [&'a str],
+    /// The file that cargo makes of it.
+    pub makes: &'a str,
+    /// The file name to give it.
+    pub file: &'a str,
+}
+
+/// Builds both files that are shipped.
+pub fn run() -> Result<()> {
+    let driver = step("build tollgate.sys", driver)?;
+    let program = step("build tollgate.exe", program)?;
+    println!("  {}\n  {}", driver.display(), program.display());
+    Ok(())
+}
+
+/// Builds `tollgate.sys`.
+pub fn driver() -> Result<PathBuf> {
+    kernel_image(&KernelImage {
+        package: "driver",
+        part: &["--bin", "tollgate"],
+        features: &["image"],
+        makes: "tollgate.exe",
+        file: "tollgate.sys",
+    })
+}
+
+/// Builds `tollgate.exe`.
+pub fn program() -> Result<PathBuf> {
+    user_image("cli", &["--bin", "tollgate"], "tollgate.exe")
+}
+
+/// Builds a kernel image and gives its path.
+pub fn kernel_image(image: &KernelImage) -> Result<PathBuf> {
+    let toolchain = Toolchain::choose()?;
+    toolchain
+        .cargo("rustc", Target::Kernel)?
+        .args(["--profile", PROFILE, "--package", image.package])
+        .args(image.part)
+        .args(["--features", &image.features.join(",")])
+        .arg("--")
+        .args(KERNEL_LINK_ARGS.map(|argument| format!("-Clink-arg={argument}")))
+        .log(format!("build-{}", image.file))
+        .run()?;
+    keep(&made(toolchain, Target::Kernel, image.makes), image.file)
+}
+
+/// Builds a program or library for user mode and gives its path.
+pub fn user_image(package: &str, part: &[&str], file: &str) -> Result<PathBuf> {
+    let toolchain = Toolchain::choose()?;
+    toolchain
+        .cargo("build", Target::User)?
+        .args(["--profile", PROFILE, "--package", package])
+        .args(part)
+        .log(format!("build-{file}"))
+        .run()?;
+    keep(&made(toolchain, Target::User, file), file)
+}
+
+fn made(toolchain: Toolchain, target: Target, file: &str) -> PathBuf {
+    toolchain.target_dir().join(target.triple()).join(PROFILE).join(file)
+}
+
+/// Copies a made file to where it keeps its name; cargo's own folder holds a driver as `.exe`.
+fn keep(made: &Path, file: &str) -> Result<PathBuf> {
+    let dir = workspace::work_dir().join("images");
+    fs::create_dir_all(&dir)?;
+    let kept = dir.join(file);
+    fs::copy(made, &kept).with_context(|| format!("cannot copy {}", made.display()))?;
+    Ok(kept)
+}
