@@ -1,1 +1,0 @@
-//! Lab image; see docs/lab.md.
