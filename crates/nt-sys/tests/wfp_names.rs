@@ -10,13 +10,7 @@ use nt_sys::types::GUID;
 /// The text form of a GUID, read the way people write it.
 fn parse(text: &str) -> GUID {
     let digits: String = text.chars().filter(|c| *c != '-').collect();
-    let bytes: Vec<u8> = (0..16).map(|i| u8::from_str_radix(&digits[2 * i..2 * i + 2], 16).expect("hex")).collect();
-    GUID {
-        data1: u32::from_be_bytes(bytes[0..4].try_into().expect("four")),
-        data2: u16::from_be_bytes(bytes[4..6].try_into().expect("two")),
-        data3: u16::from_be_bytes(bytes[6..8].try_into().expect("two")),
-        data4: bytes[8..16].try_into().expect("eight"),
-    }
+    GUID::from_u128(u128::from_str_radix(&digits, 16).expect("hex"))
 }
 
 #[test]
