@@ -7,7 +7,8 @@
 //! Every function and every callback type is `extern "system-unwind"` (`"C-unwind"` when variadic). The calling convention is
 //! exactly that of `extern "system"`; only what a panic does at the boundary differs. The emulators report a broken rule by
 //! panicking, and that panic must travel through the driver's frames to the test that caused it, where plain `"system"` would
-//! abort the test process. Windows images are built with `panic = "abort"`, so there the two mean the same machine code.
+//! abort the test process. Windows images are built with `panic = "abort"`: there the calls are the same, the unwind tables
+//! get an entry that aborts, and the image has to define the `__CxxFrameHandler3` which those (and `core`'s) tables name.
 
 #![no_std]
 #![expect(unsafe_code, reason = "foreign functions and unions are what this crate declares")]
