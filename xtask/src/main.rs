@@ -11,7 +11,9 @@ use clap::{Parser, Subcommand};
 
 mod build;
 mod demo;
+mod image;
 mod lab;
+mod pe;
 mod progress;
 mod run;
 mod setup;
@@ -31,6 +33,8 @@ enum Task {
     Setup,
     /// Build tollgate.sys and tollgate.exe
     Build,
+    /// Check that Windows would load a driver
+    Image(image::Args),
     /// The main job on real connections under Wine, ending in a table
     Demo,
     /// A Wine laboratory for any callout driver
@@ -54,6 +58,7 @@ fn run(task: Task) -> Result<()> {
             setup::run()?;
             build::run()
         }
+        Task::Image(args) => image::run(&args),
         Task::Demo => demo::run(),
         Task::Lab(args) => lab::run(args),
     }
