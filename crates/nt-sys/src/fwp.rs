@@ -3,10 +3,9 @@
 //! Invariant: every C enumeration here is a plain `u32`, so a value the header does not name is still a value.
 //! Neighbours: [`crate::fwps`] carries values to callouts, [`crate::fwpm`] carries conditions to the engine.
 
-#![expect(
-    missing_docs,
-    reason = "constants and members carry the names under which the public documentation describes them"
-)]
+mod token;
+
+pub use token::*;
 
 use core::ffi::c_void;
 use core::mem::{offset_of, size_of};

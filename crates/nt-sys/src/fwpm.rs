@@ -3,11 +3,6 @@
 //! Everything here runs at `PASSIVE_LEVEL` but `FwpmBfeStateGet0` (`<= DISPATCH_LEVEL`).
 //! Neighbours: [`crate::fwp`] has values and conditions, [`crate::fwps`] the run-time interface.
 
-#![expect(
-    missing_docs,
-    reason = "constants and members carry the names under which the public documentation describes them"
-)]
-
 mod condition;
 mod layer;
 mod object;

@@ -4,11 +4,6 @@
 //! convention of x64 Windows, through which an emulated bugcheck can unwind on the host.
 //! Neighbours: [`crate::fwp`] has the values, [`crate::fwpm`] the management interface.
 
-#![expect(
-    missing_docs,
-    reason = "constants and members carry the names under which the public documentation describes them"
-)]
-
 mod callout;
 mod classify;
 mod field;
