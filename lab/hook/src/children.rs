@@ -131,13 +131,15 @@ fn load_into(child: HANDLE) -> Result<(), &'static str> {
     loaded
 }
 
-fn load_library() -> Option<unsafe extern "system" fn(*mut c_void) -> u32> {
+type ThreadProcedure = unsafe extern "system" fn(*mut c_void) -> u32;
+
+fn load_library() -> Option<ThreadProcedure> {
     // SAFETY: a literal, NUL-terminated name.
     let kernel32 = unsafe { GetModuleHandleA(c"kernel32.dll".as_ptr().cast()) };
     // SAFETY: kernel32 is in every process and never unloaded.
     let address = unsafe { GetProcAddress(kernel32, c"LoadLibraryW".as_ptr().cast()) }?;
     // SAFETY: `LoadLibraryW` takes one pointer and returns in rax; a thread procedure reads the low half of it.
-    Some(unsafe { mem::transmute::<unsafe extern "system" fn() -> isize, _>(address) })
+    Some(unsafe { mem::transmute::<unsafe extern "system" fn() -> isize, ThreadProcedure>(address) })
 }
 
 fn wait_for_loader(thread: HANDLE) -> Result<(), &'static str> {
