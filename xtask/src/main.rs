@@ -10,13 +10,17 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 mod build;
+mod catalog;
 mod demo;
+mod der;
 mod image;
 mod lab;
+mod package;
 mod pe;
 mod progress;
 mod run;
 mod setup;
+mod sign;
 mod toolchain;
 mod workspace;
 
@@ -33,6 +37,8 @@ enum Task {
     Setup,
     /// Build tollgate.sys and tollgate.exe
     Build,
+    /// Build, sign and verify dist/
+    Package,
     /// Check that Windows would load a driver
     Image(image::Args),
     /// The main job on real connections under Wine, ending in a table
@@ -57,6 +63,10 @@ fn run(task: Task) -> Result<()> {
         Task::Build => {
             setup::run()?;
             build::run()
+        }
+        Task::Package => {
+            setup::run()?;
+            package::run()
         }
         Task::Image(args) => image::run(&args),
         Task::Demo => demo::run(),

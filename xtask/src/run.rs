@@ -67,11 +67,6 @@ impl Run {
         self
     }
 
-    pub fn dir(mut self, dir: impl AsRef<Path>) -> Self {
-        self.command.current_dir(dir);
-        self
-    }
-
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -5,6 +5,7 @@
 //! Neighbours: `imports` holds the list of allowed names; `pe` computes the checksum; `package`
 //! refuses to ship an image with objections.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,7 @@ use crate::pe;
 
 pub mod imports;
 #[cfg(test)]
-mod sample;
+pub mod sample;
 #[cfg(test)]
 mod tests;
 
@@ -151,29 +152,51 @@ impl Report {
     }
 
     fn check_imports(&mut self, file: &PeFile64, allowed: &Imports) -> Result<()> {
-        let Some(table) = file.import_table().context("broken import table")? else {
-            return Ok(());
-        };
-        let mut descriptors = table.descriptors()?;
-        while let Some(descriptor) = descriptors.next()? {
-            let module = table.name(descriptor.name.get(LE))?;
-            let module = String::from_utf8_lossy(module).into_owned();
-            let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE))?;
-            while let Some(thunk) = thunks.next::<ImageNtHeaders64>()? {
-                if thunk.is_ordinal() {
-                    self.object(format!("{module} is imported by number {}", thunk.ordinal()));
-                    continue;
-                }
-                let (_, name) = table.hint_name(thunk.address())?;
-                let name = String::from_utf8_lossy(name);
-                if let Some(reason) = allowed.objection(&module, &name) {
-                    self.object(format!("import {module}!{name}: {reason}"));
-                }
-                self.imports.push(format!("{module}!{name}"));
+        for (module, name) in imports_of(file)? {
+            if let Some(reason) = allowed.objection(&module, &name) {
+                self.object(format!("import {module}!{name}: {reason}"));
             }
+            self.imports.push(format!("{module}!{name}"));
         }
         Ok(())
     }
+}
+
+/// The modules that an image imports from.
+pub fn imported_modules(bytes: &[u8]) -> Result<BTreeSet<String>> {
+    let file = PeFile64::parse(bytes).context("not a 64-bit PE image")?;
+    Ok(imports_of(&file)?.into_iter().map(|(module, _)| module).collect())
+}
+
+/// Where in the file the code at the entry point is.
+pub fn entry_offset(bytes: &[u8]) -> Result<usize> {
+    let file = PeFile64::parse(bytes).context("not a 64-bit PE image")?;
+    let entry = file.nt_headers().optional_header.address_of_entry_point.get(LE);
+    let (offset, _) = file.section_table().pe_file_range_at(entry).context("the entry point is in no section")?;
+    Ok(usize::try_from(offset)?)
+}
+
+/// Module and name of every import; `#7` is an import by number.
+fn imports_of(file: &PeFile64) -> Result<Vec<(String, String)>> {
+    let mut imports = Vec::new();
+    let Some(table) = file.import_table().context("broken import table")? else {
+        return Ok(imports);
+    };
+    let mut descriptors = table.descriptors()?;
+    while let Some(descriptor) = descriptors.next()? {
+        let module = String::from_utf8_lossy(table.name(descriptor.name.get(LE))?);
+        let mut thunks = table.thunks(descriptor.original_first_thunk.get(LE))?;
+        while let Some(thunk) = thunks.next::<ImageNtHeaders64>()? {
+            let name = if thunk.is_ordinal() {
+                format!("#{}", thunk.ordinal())
+            } else {
+                let (_, name) = table.hint_name(thunk.address())?;
+                String::from_utf8_lossy(name).into_owned()
+            };
+            imports.push((module.clone().into_owned(), name));
+        }
+    }
+    Ok(imports)
 }
 
 fn rights(section: &ImageSectionHeader, wanted: u32) -> bool {

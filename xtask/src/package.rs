@@ -1,0 +1,175 @@
+//! `cargo xtask package`: makes `dist/`, what a Windows machine needs and nothing else.
+//!
+//! Invariants: `dist/` is replaced only by a package whose every check passed; no private key and
+//! no path of the building machine is in it.
+//! Neighbours: `build`, `image`, `catalog` and `sign` do the work; `inf` installs the result.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+
+use crate::build;
+use crate::catalog::{self, Member};
+use crate::image;
+use crate::progress::step;
+use crate::run::Run;
+use crate::sign::Signer;
+use crate::workspace;
+
+/// The DLLs that every Windows has; a program that wants others does not start there.
+const SYSTEM_DLLS: [&str; 13] = [
+    "advapi32.dll",
+    "api-ms-win-core-synch-l1-2-0.dll",
+    "bcrypt.dll",
+    "bcryptprimitives.dll",
+    "combase.dll",
+    "kernel32.dll",
+    "msvcrt.dll",
+    "ntdll.dll",
+    "ole32.dll",
+    "oleaut32.dll",
+    "shell32.dll",
+    "userenv.dll",
+    "ws2_32.dll",
+];
+
+/// The package, being made.
+struct Package {
+    dir: PathBuf,
+    signer: Signer,
+}
+
+/// Builds, signs, checks and verifies everything, and puts it into `dist/`.
+pub fn run() -> Result<()> {
+    let driver = step("build tollgate.sys", build::driver)?;
+    let program = step("build tollgate.exe", build::program)?;
+    step("check both images", || {
+        image::check_file(&driver)?.verdict(&driver)?;
+        check_program(&program)?;
+        [&driver, &program].into_iter().try_for_each(|file| check_paths(file))
+    })?;
+    let package = Package::new()?;
+    step("sign tollgate.sys, tollgate.exe", || {
+        package.signer.sign(&driver, &package.file("sys"))?;
+        package.signer.sign(&program, &package.file("exe"))?;
+        package.signer.export(&package.file("cer"))
+    })?;
+    step("write and sign tollgate.cat", || package.write_catalog())?;
+    step("verify the package", || package.verify())?;
+    package.publish()
+}
+
+impl Package {
+    fn new() -> Result<Package> {
+        let dir = workspace::work_dir().join("package");
+        if dir.exists() {
+            fs::remove_dir_all(&dir)?;
+        }
+        fs::create_dir_all(&dir)?;
+        let package = Package { dir, signer: Signer::new()? };
+        let inf = workspace::root().join("packaging/tollgate.inf");
+        fs::copy(&inf, package.file("inf")).with_context(|| format!("cannot copy {}", inf.display()))?;
+        Ok(package)
+    }
+
+    fn file(&self, extension: &str) -> PathBuf {
+        self.dir.join(format!("tollgate.{extension}"))
+    }
+
+    fn write_catalog(&self) -> Result<()> {
+        let (driver, inf) = (fs::read(self.file("sys"))?, fs::read(self.file("inf"))?);
+        let members = [Member { name: "tollgate.sys", bytes: &driver }, Member { name: "tollgate.inf", bytes: &inf }];
+        let time = Run::new("date").args(["-u", "+%y%m%d%H%M%SZ"]).log("date").stdout()?;
+        let unsigned = workspace::work_dir().join("unsigned.cat");
+        fs::write(&unsigned, catalog::write(&members, time.trim())?)?;
+        self.signer.sign(&unsigned, &self.file("cat"))
+    }
+
+    /// What is signed verifies, and what was changed after signing does not.
+    fn verify(&self) -> Result<()> {
+        let (driver, program, catalog) = (self.file("sys"), self.file("exe"), self.file("cat"));
+        // Signing rewrites the headers.
+        image::check_file(&driver)?.verdict(&driver)?;
+        self.signer.verify(&driver)?;
+        self.signer.verify(&program)?;
+        self.signer.verify_in(&catalog, &driver)?;
+        self.signer.verify_not_in(&catalog, &program)?;
+        let changed = workspace::work_dir().join("changed.sys");
+        fs::write(&changed, with_one_byte_changed(&driver)?)?;
+        if self.signer.verify(&changed).is_ok() {
+            bail!("a changed tollgate.sys still verifies");
+        }
+        self.signer.verify_not_in(&catalog, &changed)
+    }
+
+    fn publish(self) -> Result<()> {
+        let dist = workspace::dist_dir();
+        if dist.exists() {
+            fs::remove_dir_all(&dist)?;
+        }
+        fs::create_dir_all(&dist)?;
+        for extension in ["sys", "exe", "inf", "cer", "cat"] {
+            let from = self.file(extension);
+            let to = dist.join(format!("tollgate.{extension}"));
+            let size = fs::copy(&from, &to).with_context(|| format!("cannot copy {}", from.display()))?;
+            println!("  dist/tollgate.{extension:<4} {size:>9} bytes");
+        }
+        Ok(())
+    }
+}
+
+/// Flips one bit of the entry point's code.
+fn with_one_byte_changed(image: &Path) -> Result<Vec<u8>> {
+    let mut bytes = fs::read(image)?;
+    let code = image::entry_offset(&bytes)?;
+    bytes[code] ^= 1;
+    Ok(bytes)
+}
+
+fn check_program(program: &Path) -> Result<()> {
+    for module in image::imported_modules(&fs::read(program)?)? {
+        if !SYSTEM_DLLS.contains(&module.to_ascii_lowercase().as_str()) {
+            bail!("{} imports {module}, which not every Windows has", program.display());
+        }
+    }
+    Ok(())
+}
+
+/// Fails if an image tells where it was built.
+fn check_paths(file: &Path) -> Result<()> {
+    let bytes = fs::read(file)?;
+    let home = std::env::var("HOME").unwrap_or_default();
+    for path in [workspace::root().to_string_lossy().into_owned(), home] {
+        // A home of `/` or none says nothing.
+        let is_telling = path.len() > 1;
+        if is_telling && bytes.windows(path.len()).any(|window| window == path.as_bytes()) {
+            bail!("{} contains the path {path}", file.display());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INF: &str = include_str!("../../packaging/tollgate.inf");
+
+    #[test]
+    fn the_inf_carries_the_version_of_the_workspace() {
+        let version = format!(",{}.0", env!("CARGO_PKG_VERSION"));
+        let line = INF.lines().find(|line| line.starts_with("DriverVer")).unwrap();
+        assert!(line.ends_with(&version), "{line} does not end with {version}");
+    }
+
+    #[test]
+    fn an_image_that_tells_where_it_was_built_is_refused() {
+        let file = workspace::work_dir().join("t-paths.bin");
+        fs::create_dir_all(workspace::work_dir()).unwrap();
+        fs::write(&file, b"src/lib.rs").unwrap();
+        check_paths(&file).unwrap();
+        fs::write(&file, format!("{}/src/lib.rs", workspace::root().display())).unwrap();
+        assert!(check_paths(&file).unwrap_err().to_string().contains("contains the path"));
+    }
+}
