@@ -1,1 +1,414 @@
-//! Placeholder.
+//! The gate: holds connections until somebody decides.
+//!
+//! A connection's way through it: [`Gate::classify`] answers from the exemption, the cache or the fallback, or opens a
+//! record and says [`Action::Pend`]; the caller pends the operation and hands it in ([`Gate::handle_pended`]); the
+//! request goes out ([`Gate::next_request`]); the answer comes in ([`Gate::handle_answer`]), or a deadline, a closure, a
+//! detach or a drain decides instead; the operation goes out to be completed ([`Gate::poll_completion`]); and the
+//! reauthorize that follows claims the verdict ([`Gate::reauthorize`]), which ends the record.
+//!
+//! The gate does nothing by itself: flows, answers and the time come in, actions, requests and operations go out. It is
+//! generic over the operation it keeps (`P`): a pended operation of the filter engine, a queued packet, a number in tests.
+//!
+//! Invariants:
+//! * Every operation handed in is handed out exactly once, never from inside `classify` or `handle_pended`.
+//! * A verdict reaches only the operation it was given for; one that is not claimed in time is thrown away.
+//! * Every record leaves by one counted door: [`wire::stats::Stats::balances`] always holds.
+//! * Memory is allocated by [`Gate::new`] and [`Room::new`] only, so no call made under a lock allocates or frees.
+//! * Time never goes back: an earlier `now` (two processors racing for the lock) counts as the latest one seen.
+//! * Nothing panics.
+//!
+//! Neighbours: `wire` is its vocabulary; the driver and the Linux enforcement point are its callers.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod cache;
+mod delivery;
+mod facts;
+mod flow;
+mod ids;
+mod list;
+mod live;
+mod memory;
+mod outgoing;
+mod pending;
+mod processes;
+mod programs;
+mod reports;
+mod service;
+mod sets;
+mod siphash;
+mod time;
+
+pub use flow::{Ability, Flow, FlowKey};
+pub use memory::OutOfMemory;
+pub use outgoing::Outgoing;
+pub use service::{Busy, Owner, Room};
+pub use time::Instant;
+
+use cache::{Cache, CacheRoom};
+use facts::Facts;
+use ids::Ids;
+use live::LiveFlows;
+use pending::{PendTable, Stage};
+use programs::Programs;
+use reports::Reports;
+use siphash::SipKey;
+use wire::request::{Because, Direction};
+use wire::settings::{Fallback, Settings};
+use wire::stats::{Doors, Stats};
+use wire::verdict::{RequestId, Verdict};
+
+/// How long a decided operation's verdict waits for its reauthorize.
+///
+/// Windows reauthorizes "immediately following" the completion (learn.microsoft.com "ALE Reauthorization"). A verdict
+/// that stays unclaimed belongs to a connection that is gone, and must not be found by the next one.
+pub const GRACE_MS: u32 = 2_000;
+
+/// What to do with a classify.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Action {
+    /// Permit it.
+    Permit,
+    /// Block it.
+    Block,
+    /// Pend the operation, then say how that went: [`Gate::handle_pended`] or [`Gate::handle_pend_failed`].
+    Pend(RequestId),
+}
+
+impl From<Verdict> for Action {
+    fn from(verdict: Verdict) -> Self {
+        if verdict == Verdict::PERMIT { Self::Permit } else { Self::Block }
+    }
+}
+
+/// What to do with a reauthorize.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reauthorized {
+    /// It follows a completion of ours: this is the verdict.
+    Verdict(Verdict),
+    /// Somebody else caused it while the connection is held: block and absorb it. The connection stays held.
+    Waiting,
+    /// A live flow, and this is what was said about it.
+    Cached(Verdict),
+    /// A live flow of which nothing is known: leave it alone.
+    Leave,
+}
+
+/// What became of a pended operation that was handed in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Pended {
+    /// It is held; its request waits for delivery.
+    Held,
+    /// It was decided meanwhile; [`Gate::poll_completion`] will give it back.
+    Ready,
+}
+
+/// The state machine. `P` is what the caller keeps to complete an operation.
+pub struct Gate<P> {
+    sip: SipKey,
+    ids: Ids,
+    settings: Settings,
+    owner: Option<Owner>,
+    draining: bool,
+    latest: Instant,
+    pending: PendTable<P>,
+    cache: Cache,
+    live: LiveFlows,
+    programs: Programs,
+    reports: Reports,
+    /// Reports dropped since the service was last told.
+    untold_drops: u32,
+    /// The counters; what is true only now is filled in by [`Gate::stats`].
+    counters: Stats,
+}
+
+impl<P> Gate<P> {
+    /// What one held connection costs at most, in bytes.
+    pub const BYTES_PER_RECORD: usize = PendTable::<P>::BYTES_PER_RECORD;
+
+    /// A gate with no service. `seed` keys its hashes and ids and must be random.
+    pub fn new(seed: [u64; 2], settings: Settings) -> Result<Self, OutOfMemory> {
+        let sip = SipKey::new(seed);
+        Ok(Self {
+            sip,
+            ids: Ids::new(sip),
+            settings,
+            owner: None,
+            draining: false,
+            latest: Instant::default(),
+            pending: PendTable::new(settings.max_pended as usize)?,
+            cache: Cache::new(sip, CacheRoom::new(settings.max_cached as usize)?)?,
+            live: LiveFlows::new()?,
+            programs: Programs::new(sip)?,
+            reports: Reports::new()?,
+            untold_drops: 0,
+            counters: Stats { version: wire::VERSION, ..Stats::default() },
+        })
+    }
+
+    /// Answers an initial authorization.
+    pub fn classify(&mut self, now: Instant, flow: &Flow<'_>, ability: Ability) -> Action {
+        let now = self.tick(now);
+        self.counters.classified += 1;
+        self.forget_predecessors(&flow.key);
+        if self.is_own(flow) {
+            self.counters.exempted += 1;
+            return Action::Permit;
+        }
+        let program = self.programs.id(flow.program);
+        if let Some(verdict) = self.cache.valid(now, program, &flow.key) {
+            self.count_cached(verdict);
+            if ability == Ability::ReportOnly {
+                self.report(flow, program, verdict, Because::CACHED);
+            }
+            return verdict.into();
+        }
+        if ability == Ability::Hold && self.owner.is_some() && !self.draining {
+            if let Some(id) = self.hold(now, flow, program) {
+                return Action::Pend(id);
+            }
+            self.counters.limited += 1;
+            return self.fall_back(flow, program, Because::LIMIT);
+        }
+        self.counters.fell_back += 1;
+        self.fall_back(flow, program, Because::FALLBACK)
+    }
+
+    /// Answers a reauthorize. `completion` says that it follows a completion, or that its reason is unknown.
+    ///
+    /// The verdict is given even when the caller may not set the action: the record ends here in any case.
+    pub fn reauthorize(&mut self, now: Instant, flow: &Flow<'_>, completion: bool) -> Reauthorized {
+        let now = self.tick(now);
+        match self.pending.find(self.sip, &flow.key).map(|record| (record.id, record.stage)) {
+            Some((id, Stage::HandedOut)) => {
+                if let Some(verdict) = self.claim(id) {
+                    return Reauthorized::Verdict(verdict);
+                }
+            }
+            Some(_) => {
+                self.counters.foreign_reauthorized += 1;
+                return Reauthorized::Waiting;
+            }
+            None => {}
+        }
+        if self.is_own(flow) {
+            self.counters.foreign_reauthorized += 1;
+            return Reauthorized::Leave;
+        }
+        let program = self.programs.id(flow.program);
+        let live = self.live.find(flow.key.hash(self.sip), &flow.key);
+        let said = live.filter(|live| self.cache.is_current(live.stamp, program)).map(|live| live.verdict);
+        let known = said.or_else(|| self.cache.valid(now, program, &flow.key));
+        if completion && known.is_none() && live.is_none() {
+            self.counters.orphaned += 1;
+            return Reauthorized::Verdict(self.fallback(&flow.key, program));
+        }
+        self.counters.foreign_reauthorized += 1;
+        known.map_or(Reauthorized::Leave, Reauthorized::Cached)
+    }
+
+    /// Takes in an operation that was pended for `id`. Gives it back when `id` waits for none; then it must be completed
+    /// by the caller.
+    pub fn handle_pended(&mut self, now: Instant, id: RequestId, operation: P) -> Result<Pended, P> {
+        self.tick(now);
+        Ok(match self.pending.arrive(id, operation)? {
+            Stage::Held => Pended::Held,
+            _ => Pended::Ready,
+        })
+    }
+
+    /// The filter engine refused to pend: ends the record and gives the answer for the classify.
+    pub fn handle_pend_failed(&mut self, now: Instant, id: RequestId) -> Verdict {
+        self.tick(now);
+        let Some(record) = self.pending.remove_unpended(self.sip, id) else { return Verdict::BLOCK };
+        self.programs.release(record.facts.path);
+        match record.verdict {
+            Some(verdict) => {
+                self.counters.claimed += 1;
+                verdict
+            }
+            None => {
+                self.counters.doors.pend_failed += 1;
+                self.fallback(&record.facts.key, record.facts.program)
+            }
+        }
+    }
+
+    /// A socket has gone: what it holds is blocked. Nothing happens for an unknown endpoint (`0`).
+    pub fn handle_closure(&mut self, now: Instant, endpoint: u64) {
+        self.tick(now);
+        while let Some(id) = self.pending.find_undecided(self.sip, endpoint).filter(|_| endpoint != 0) {
+            self.pending.decide(id, Verdict::BLOCK, self.cache.stamp());
+            self.counters.doors.closure += 1;
+        }
+    }
+
+    /// The time has come that [`Gate::poll_timeout`] gave, or later.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        while let Some(record) = self.pending.oldest_undecided()
+            && record.since.after_millis(self.settings.deadline_ms) <= now
+        {
+            self.decide_by_fallback(record.id, record.facts.key, record.facts.program, |doors| &mut doors.deadline);
+        }
+        while let Some(record) = self.pending.oldest_handed_out()
+            && record.since.after_millis(GRACE_MS) <= now
+        {
+            self.discard(record.id);
+        }
+    }
+
+    /// When [`Gate::handle_timeout`] has something to do.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let deadline =
+            self.pending.oldest_undecided().map(|record| record.since.after_millis(self.settings.deadline_ms));
+        let grace = self.pending.oldest_handed_out().map(|record| record.since.after_millis(GRACE_MS));
+        deadline.into_iter().chain(grace).min()
+    }
+
+    /// A decided operation, to be completed with no lock held. Its verdict waits for the reauthorize from now on.
+    pub fn poll_completion(&mut self, now: Instant) -> Option<P> {
+        let now = self.tick(now);
+        let (id, operation, superseded) = self.pending.hand_out(self.sip, now)?;
+        if superseded {
+            self.discard(id);
+        }
+        Some(operation)
+    }
+
+    /// Whether [`Gate::poll_completion`] has something to give.
+    pub fn has_completions(&self) -> bool {
+        self.pending.has_ready()
+    }
+
+    /// Decides everything held by the fallback, and holds nothing from now on: the caller is unloading, or the filter
+    /// engine stops.
+    pub fn drain(&mut self, now: Instant) {
+        self.tick(now);
+        self.draining = true;
+        self.release_all(|doors| &mut doors.unload);
+    }
+
+    /// Ends a drain: the filter engine runs again.
+    pub fn resume(&mut self) {
+        self.draining = false;
+    }
+
+    /// Counts a classify that arrived without the right to set the action.
+    pub fn count_without_right(&mut self) {
+        self.counters.without_right += 1;
+    }
+
+    /// The counters. `filtering` is the caller's to fill.
+    pub fn stats(&self, now: Instant) -> Stats {
+        let now = now.max(self.latest);
+        Stats {
+            attached: self.owner.is_some().into(),
+            pended: self.pending.undecided_count(),
+            oldest_ms: self.pending.oldest_undecided().map_or(0, |record| now.millis_since(record.since)),
+            queued: self.pending.queued_count() + self.reports.len() as u32,
+            cached: self.cache.count(),
+            epoch: self.settings.epoch,
+            attached_process_id: self.owner.map_or(0, |owner| owner.process_id),
+            ..self.counters
+        }
+    }
+
+    fn tick(&mut self, now: Instant) -> Instant {
+        self.latest = self.latest.max(now);
+        self.latest
+    }
+
+    /// A new connection has this key: nothing said about an earlier one may reach it.
+    fn forget_predecessors(&mut self, key: &FlowKey) {
+        self.live.forget(key.hash(self.sip), key);
+        while let Some(id) = self.pending.supersede(self.sip, key) {
+            self.discard(id);
+        }
+    }
+
+    /// Whether it is the attached service itself that connects. It must never wait for its own answer.
+    fn is_own(&self, flow: &Flow<'_>) -> bool {
+        self.owner.is_some_and(|owner| owner.process_id == flow.process_id)
+    }
+
+    fn hold(&mut self, now: Instant, flow: &Flow<'_>, program: u64) -> Option<RequestId> {
+        let of_process = self.pending.count_of_process(self.sip, flow.process_id);
+        if self.pending.used() >= self.settings.max_pended as usize
+            || of_process >= self.settings.max_pended_per_process
+        {
+            return None;
+        }
+        let facts = self.keep(flow, program);
+        let id = self.pending.insert(self.sip, &mut self.ids, facts, now, self.cache.stamp());
+        match id {
+            Some(_) => self.counters.held += 1,
+            None => self.programs.release(facts.path),
+        }
+        id
+    }
+
+    fn keep(&mut self, flow: &Flow<'_>, program: u64) -> Facts {
+        Facts::of(flow, program, self.programs.keep(program, flow.program))
+    }
+
+    fn fall_back(&mut self, flow: &Flow<'_>, program: u64, because: Because) -> Action {
+        let verdict = self.fallback(&flow.key, program);
+        self.report(flow, program, verdict, because);
+        verdict.into()
+    }
+
+    fn fallback(&self, key: &FlowKey, program: u64) -> Verdict {
+        let fallback = match key.direction {
+            Direction::OUTBOUND => self.settings.fallback_outbound,
+            _ => self.settings.fallback_inbound,
+        };
+        match fallback {
+            Fallback::PERMIT => Verdict::PERMIT,
+            Fallback::LAST => self.cache.last_known(program, key).unwrap_or(Verdict::BLOCK),
+            _ => Verdict::BLOCK,
+        }
+    }
+
+    fn count_cached(&mut self, verdict: Verdict) {
+        if verdict == Verdict::PERMIT {
+            self.counters.cache_permitted += 1;
+        } else {
+            self.counters.cache_blocked += 1;
+        }
+    }
+
+    /// Ends a record whose reauthorize has come.
+    fn claim(&mut self, id: RequestId) -> Option<Verdict> {
+        let record = self.pending.remove(self.sip, id)?;
+        let (key, verdict) = (record.facts.key, record.verdict?);
+        self.counters.claimed += 1;
+        self.programs.release(record.facts.path);
+        self.live.insert(key.hash(self.sip), key, record.stamp, verdict);
+        Some(verdict)
+    }
+
+    /// Ends a decided record whose reauthorize will not come any more.
+    fn discard(&mut self, id: RequestId) {
+        if let Some(record) = self.pending.remove(self.sip, id) {
+            self.counters.unclaimed += 1;
+            self.programs.release(record.facts.path);
+        }
+    }
+
+    fn release_all(&mut self, door: fn(&mut Doors) -> &mut u64) {
+        while let Some(record) = self.pending.oldest_undecided() {
+            self.decide_by_fallback(record.id, record.facts.key, record.facts.program, door);
+        }
+    }
+
+    fn decide_by_fallback(&mut self, id: RequestId, key: FlowKey, program: u64, door: fn(&mut Doors) -> &mut u64) {
+        self.pending.decide(id, self.fallback(&key, program), self.cache.stamp());
+        *door(&mut self.counters.doors) += 1;
+    }
+}

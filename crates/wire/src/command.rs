@@ -79,6 +79,12 @@ impl<'a> Answers<'a> {
         self.bytes.is_empty()
     }
 
+    /// The answer at `index`, copied out (the buffer need not be aligned).
+    pub fn at(input: &[u8], index: usize) -> Option<Answer> {
+        let start = size_of::<AnswersHead>().checked_add(index.checked_mul(size_of::<Answer>())?)?;
+        Answer::read_from_prefix(input.get(start..)?).ok().map(|(answer, _)| answer)
+    }
+
     /// Each answer, copied out (the buffer need not be aligned).
     pub fn iter(&self) -> impl Iterator<Item = Answer> + 'a {
         self.bytes.chunks_exact(size_of::<Answer>()).filter_map(|bytes| Answer::read_from_bytes(bytes).ok())

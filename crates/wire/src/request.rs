@@ -87,7 +87,7 @@ pub const MAX_SID_BYTES: usize = 68;
 /// The fixed part of a request. `path_bytes` of UTF-16LE program path and `sid_bytes` of user SID follow, then zeroes up
 /// to `size`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 pub struct Request {
     /// The whole request in bytes, tail included; a multiple of 8.
     pub size: u32,

@@ -71,8 +71,10 @@ pub struct Stats {
     pub claimed: u64,
     /// Decided connections for which no reauthorize came in time; the verdict was thrown away.
     pub unclaimed: u64,
-    /// Reauthorizes of live flows that were not ours.
+    /// Reauthorizes that no decided connection was waiting for: of live flows, and of connections still held.
     pub foreign_reauthorized: u64,
+    /// Reauthorizes after a completion whose verdict was gone; the fallback answered.
+    pub orphaned: u64,
     /// Classifies that arrived without the right to set the action.
     pub without_right: u64,
     /// Answers that came too late.
@@ -81,7 +83,7 @@ pub struct Stats {
     pub dropped_reports: u64,
 }
 
-const _: () = assert!(size_of::<Stats>() == 32 + 13 * 8 + 6 * 8);
+const _: () = assert!(size_of::<Stats>() == 32 + 14 * 8 + 6 * 8);
 
 impl Stats {
     /// Whether the books balance: every connection ever held is held now or left by one door.

@@ -1,0 +1,50 @@
+//! The verdicts of live flows, so that a later reauthorize of a flow gets the answer that its connection got.
+//!
+//! Windows reauthorizes live flows whenever anybody changes a filter, an interface comes or goes, and so on
+//! (learn.microsoft.com "ALE Reauthorization"). Such a reauthorize can not be pended.
+//!
+//! Invariants: memory is fixed, the oldest flow is forgotten first; a flow's entry never outlives the next connection
+//! with the same key.
+//!
+//! Neighbours: `crate::Gate` adds a flow when its verdict is claimed; `cache` explains stamps.
+
+use crate::flow::FlowKey;
+use crate::memory::OutOfMemory;
+use crate::sets::Sets;
+use wire::verdict::Verdict;
+
+/// How many flows are remembered.
+const FLOWS: usize = 16_384;
+
+/// What is known of a live flow.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Live {
+    key: FlowKey,
+    pub(crate) stamp: u32,
+    pub(crate) verdict: Verdict,
+}
+
+pub(crate) struct LiveFlows {
+    flows: Sets<Live>,
+}
+
+impl LiveFlows {
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
+        Ok(Self { flows: Sets::new(FLOWS)? })
+    }
+
+    pub(crate) fn find(&self, hash: u64, key: &FlowKey) -> Option<&Live> {
+        self.flows.find(hash, |flow| flow.key == *key)
+    }
+
+    pub(crate) fn insert(&mut self, hash: u64, key: FlowKey, stamp: u32, verdict: Verdict) {
+        self.forget(hash, &key);
+        // What it displaces is forgotten.
+        let _ = self.flows.insert(hash, Live { key, stamp, verdict }, |_| false);
+    }
+
+    #[inline]
+    pub(crate) fn forget(&mut self, hash: u64, key: &FlowKey) {
+        self.flows.remove(hash, |flow| flow.key == *key);
+    }
+}
