@@ -5,8 +5,6 @@
 //! here, in Windows' order ("learn.microsoft.com IRP_MJ_CLEANUP"). The cleanup request is the shim's own, so its
 //! completion must not reach Wine.
 
-use core::alloc::Layout;
-use std::alloc::{alloc_zeroed, dealloc, handle_alloc_error};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -45,7 +43,9 @@ pub unsafe extern "system-unwind" fn dispatch(device: *mut DEVICE_OBJECT, irp: *
     // SAFETY: Wine passes a device of the driver it calls.
     let driver = unsafe { (*device).DriverObject };
     // SAFETY: Wine passes a request with a current stack location.
-    let location = unsafe { (*irp).Tail.Overlay.CurrentStackLocation };
+    let request = unsafe { &*irp };
+    // SAFETY: the kernel keeps the `Overlay` arm of a request in flight.
+    let location = unsafe { request.Tail.Overlay.CurrentStackLocation };
     // SAFETY: as above.
     let major = usize::from(unsafe { (*location).MajorFunction });
     if major == IRP_MJ_CLOSE && drivers::handler(driver, IRP_MJ_CLEANUP).is_some() {
@@ -102,20 +102,16 @@ unsafe fn complete_unhandled(irp: *mut IRP, major: usize) {
 /// # Safety
 /// `close` is a close request for `device` with the current stack location `location`.
 unsafe fn send_cleanup(device: *mut DEVICE_OBJECT, close: *mut IRP, location: *const IO_STACK_LOCATION) {
-    let layout = Layout::new::<Cleanup>();
-    // SAFETY: the layout is not empty.
-    let cleanup = unsafe { alloc_zeroed(layout) }.cast::<Cleanup>();
-    if cleanup.is_null() {
-        handle_alloc_error(layout);
-    }
-    // SAFETY: `close` is readable and `cleanup.irp` is fresh memory of the same type; a request is plain data.
-    unsafe { core::ptr::copy_nonoverlapping(close, &raw mut (*cleanup).irp, 1) };
-    // SAFETY: likewise for the location.
-    unsafe { core::ptr::copy_nonoverlapping(location, &raw mut (*cleanup).location, 1) };
-    // SAFETY: initialised by the two copies; nobody else has the pointer.
-    let request = unsafe { &mut *cleanup };
-    request.location.MajorFunction = IRP_MJ_CLEANUP as u8;
-    request.irp.Tail.Overlay.CurrentStackLocation = &raw mut request.location;
+    let mut cleanup = Box::new(Cleanup {
+        // SAFETY: a valid request, which is plain data; the copy is told apart by its address.
+        irp: unsafe { close.read() },
+        // SAFETY: a valid stack location, which is plain data.
+        location: unsafe { location.read() },
+    });
+    cleanup.location.MajorFunction = IRP_MJ_CLEANUP as u8;
+    cleanup.irp.Tail.Overlay.CurrentStackLocation = &raw mut cleanup.location;
+    // Freed when the driver completes it.
+    let cleanup = Box::into_raw(cleanup);
     // SAFETY: the device of the close request.
     let driver = unsafe { (*device).DriverObject };
     // SAFETY: a valid device and a request whose location is for it.
@@ -130,8 +126,8 @@ pub unsafe extern "system" fn complete(irp: *mut IRP, boost: i8) {
     irql::require_at_most(DISPATCH_LEVEL, "IofCompleteRequest");
     let held = lock(&HELD).remove(&irp.addr());
     match held {
-        // SAFETY: allocated by `send_cleanup` with this layout; taken out of the map, so freed once.
-        Some(Held { cleanup: true, .. }) => unsafe { dealloc(irp.cast(), Layout::new::<Cleanup>()) },
+        // SAFETY: made by `send_cleanup`; taken out of the map, so freed once.
+        Some(Held { cleanup: true, .. }) => drop(unsafe { Box::from_raw(irp.cast::<Cleanup>()) }),
         Some(Held { cleanup: false, .. }) => {
             // SAFETY: a request of Wine's that the driver owned until now.
             unsafe { IofCompleteRequest(irp, boost) };
