@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::pe;
 use crate::progress::step;
 use crate::toolchain::{Target, Toolchain};
 use crate::workspace;
@@ -71,7 +72,11 @@ pub fn kernel_image(image: &KernelImage) -> Result<PathBuf> {
         .args(KERNEL_LINK_ARGS.map(|argument| format!("-Clink-arg={argument}")))
         .log(format!("build-{}", image.file))
         .run()?;
-    keep(&made(toolchain, Target::Kernel, image.makes), image.file)
+    let made = made(toolchain, Target::Kernel, image.makes);
+    let mut bytes = read(&made)?;
+    // Windows does not load a driver without a checksum, and not every LLD writes one.
+    pe::write_checksum(&mut bytes)?;
+    keep(&bytes, image.file)
 }
 
 /// Builds a program or library for user mode and gives its path.
@@ -83,18 +88,22 @@ pub fn user_image(package: &str, part: &[&str], file: &str) -> Result<PathBuf> {
         .args(part)
         .log(format!("build-{file}"))
         .run()?;
-    keep(&made(toolchain, Target::User, file), file)
+    keep(&read(&made(toolchain, Target::User, file))?, file)
 }
 
 fn made(toolchain: Toolchain, target: Target, file: &str) -> PathBuf {
     toolchain.target_dir().join(target.triple()).join(PROFILE).join(file)
 }
 
-/// Copies a made file to where it keeps its name; cargo's own folder holds a driver as `.exe`.
-fn keep(made: &Path, file: &str) -> Result<PathBuf> {
+fn read(made: &Path) -> Result<Vec<u8>> {
+    fs::read(made).with_context(|| format!("cannot read {}", made.display()))
+}
+
+/// Puts a made file where it keeps its name; cargo's own folder holds a driver as `.exe`.
+fn keep(bytes: &[u8], file: &str) -> Result<PathBuf> {
     let dir = workspace::work_dir().join("images");
     fs::create_dir_all(&dir)?;
     let kept = dir.join(file);
-    fs::copy(made, &kept).with_context(|| format!("cannot copy {}", made.display()))?;
+    fs::write(&kept, bytes).with_context(|| format!("cannot write {}", kept.display()))?;
     Ok(kept)
 }

@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod catalog;
+mod check;
 mod demo;
 mod der;
 mod image;
+mod inf;
 mod lab;
 mod package;
 mod pe;
@@ -21,6 +24,8 @@ mod progress;
 mod run;
 mod setup;
 mod sign;
+mod tally;
+mod test;
 mod toolchain;
 mod workspace;
 
@@ -35,12 +40,18 @@ struct Cli {
 enum Task {
     /// Install what the other tasks need
     Setup,
+    /// Check the source: imports, files, wire version, format, lints, documentation
+    Check(check::Args),
     /// Build tollgate.sys and tollgate.exe
     Build,
     /// Build, sign and verify dist/
     Package,
     /// Check that Windows would load a driver
     Image(image::Args),
+    /// Run every test
+    Test,
+    /// Measure, and print the numbers beside their baselines
+    Bench,
     /// The main job on real connections under Wine, ending in a table
     Demo,
     /// A Wine laboratory for any callout driver
@@ -60,6 +71,7 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::run(),
+        Task::Check(args) => check::run(&args),
         Task::Build => {
             setup::run()?;
             build::run()
@@ -69,6 +81,8 @@ fn run(task: Task) -> Result<()> {
             package::run()
         }
         Task::Image(args) => image::run(&args),
+        Task::Test => test::run(),
+        Task::Bench => bench::run(),
         Task::Demo => demo::run(),
         Task::Lab(args) => lab::run(args),
     }

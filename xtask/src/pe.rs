@@ -48,6 +48,13 @@ pub fn checksum(bytes: &[u8]) -> Result<u32> {
     Ok(u32::try_from(sum)? + length)
 }
 
+/// Makes the checksum in the headers right.
+pub fn write_checksum(bytes: &mut [u8]) -> Result<()> {
+    let (at, sum) = (Places::find(bytes)?.checksum, checksum(bytes)?);
+    bytes[at..at + 4].copy_from_slice(&sum.to_le_bytes());
+    Ok(())
+}
+
 /// The SHA-256 digest that a signature of this image covers.
 pub fn authenticode_digest(bytes: &[u8]) -> Result<[u8; 32]> {
     let places = Places::find(bytes)?;

@@ -46,8 +46,7 @@ pub fn driver() -> Vec<u8> {
 
 /// The same image with its checksum made right again.
 pub fn sealed(mut image: Vec<u8>) -> Vec<u8> {
-    let sum = pe::checksum(&image).unwrap();
-    image[CHECKSUM..CHECKSUM + 4].copy_from_slice(&sum.to_le_bytes());
+    pe::write_checksum(&mut image).unwrap();
     image
 }
 

@@ -1,0 +1,112 @@
+//! `cargo xtask check`: what can be said about the source without running it.
+//!
+//! Invariants: each check names every offender, not the first alone; a check that cannot run is a
+//! failure, not a pass.
+//! Neighbours: `imports`, `files`, `wire` and `words` look at the tree themselves; the rest is
+//! cargo's own.
+
+use anyhow::{Result, bail};
+
+use crate::progress::step;
+use crate::run::Run;
+use crate::toolchain::{Target, Toolchain};
+
+mod files;
+mod imports;
+mod wire;
+mod words;
+
+/// Crates that exist on Windows alone or differ there, by the target they are checked for.
+const WINDOWS: [(Target, &[&str]); 2] =
+    [(Target::Kernel, &["wire", "gate", "nt-sys", "nt", "driver"]), (Target::User, &["platform", "service", "cli"])];
+
+/// Arguments of `cargo xtask check`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Write down the present kernel <-> service messages as those of the present version
+    #[arg(long)]
+    accept_wire: bool,
+}
+
+/// One check: what it is called, and how it is done.
+type Check = (&'static str, fn() -> Result<()>);
+
+const CHECKS: [Check; 9] = [
+    ("imports between crates", imports::check),
+    ("files: length, orphans", files::check),
+    ("wire version", wire::check),
+    ("words that must not appear", words::check),
+    ("cargo fmt", format),
+    ("clippy, host", clippy_host),
+    ("clippy, Windows", clippy_windows),
+    ("clippy, driver image", clippy_image),
+    ("rustdoc", rustdoc),
+];
+
+/// Runs every check.
+pub fn run(args: &Args) -> Result<()> {
+    if args.accept_wire {
+        return wire::accept();
+    }
+    let failed = all();
+    if failed.is_empty() { Ok(()) } else { bail!("{} checks failed", failed.len()) }
+}
+
+/// Runs every check, prints each failure, and gives the names of those that failed.
+pub fn all() -> Vec<&'static str> {
+    let mut failed = Vec::new();
+    for (name, check) in CHECKS {
+        if let Err(error) = step(name, check) {
+            eprintln!("{error:#}\n");
+            failed.push(name);
+        }
+    }
+    failed
+}
+
+/// How many checks there are.
+pub fn count() -> usize {
+    CHECKS.len()
+}
+
+fn format() -> Result<()> {
+    Run::new("cargo").args(["fmt", "--all", "--check"]).log("fmt").run()
+}
+
+fn clippy_host() -> Result<()> {
+    Run::new("cargo")
+        .args(["clippy", "--workspace", "--exclude", "lab-*", "--all-targets", "--locked"])
+        .args(["--", "-D", "warnings"])
+        .log("clippy-host")
+        .run()
+}
+
+fn clippy_windows() -> Result<()> {
+    for (target, packages) in WINDOWS {
+        clippy(target, packages, &[])?;
+    }
+    clippy(Target::User, &["lab-*"], &[])
+}
+
+fn clippy_image() -> Result<()> {
+    clippy(Target::Kernel, &["driver"], &["--bin", "tollgate", "--features", "image"])
+}
+
+fn clippy(target: Target, packages: &[&str], part: &[&str]) -> Result<()> {
+    let packages = packages.iter().flat_map(|package| ["--package", package]);
+    Toolchain::Rustup
+        .cargo("clippy", target)?
+        .args(packages)
+        .args(part)
+        .args(["--profile", "image", "--", "-D", "warnings"])
+        .log(format!("clippy-{}", target.triple()))
+        .run()
+}
+
+fn rustdoc() -> Result<()> {
+    Run::new("cargo")
+        .args(["doc", "--workspace", "--exclude", "lab-*", "--no-deps", "--document-private-items"])
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .log("rustdoc")
+        .run()
+}
