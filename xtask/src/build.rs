@@ -14,10 +14,9 @@ use crate::progress::step;
 use crate::toolchain::{Target, Toolchain};
 use crate::workspace;
 
-/// Linker arguments of a kernel image ("learn.microsoft.com: /DRIVER (Windows NT Kernel Mode
-/// Driver)"); `/RELEASE` writes the checksum without which Windows does not load a driver.
-const KERNEL_LINK_ARGS: [&str; 6] =
-    ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:DriverEntry", "/NODEFAULTLIB", "/RELEASE", "/Brepro"];
+/// Linker arguments of a kernel image (learn.microsoft.com "/DRIVER (Windows NT Kernel Mode
+/// Driver)").
+const KERNEL_LINK_ARGS: [&str; 5] = ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:DriverEntry", "/NODEFAULTLIB", "/Brepro"];
 
 /// The profile of every Windows image, in the workspace's manifest.
 const PROFILE: &str = "image";
