@@ -1,1 +1,226 @@
-//! Placeholder.
+//! The Tollgate callout driver: where `gate`, which thinks, meets `nt`, which knows Windows.
+//!
+//! The way of a connection: `ale` (classify, pend) - `delivery` (the service hears of it) - `control` (the service
+//! answers) - [`Tollgate::complete_ready`] - `ale` again (reauthorize, verdict). `callouts` registers us with the filter
+//! engine; `filtering` follows the base filtering engine up and down.
+//!
+//! Invariants: the gate's lock is never held across a call into the filter engine or a request completion (R7); every
+//! allocation is made at `PASSIVE_LEVEL`, outside the lock; `stop` leaves nothing held and nothing registered.
+//!
+//! The same source is `tollgate.sys` and, linked with the emulators, a part of test programs on any host.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod ale;
+mod callouts;
+mod control;
+mod delivery;
+mod filtering;
+mod names;
+
+use crate::filtering::Filtering;
+use gate::{Busy, Gate, Instant, Owner, Room};
+use nt::debug::{self, Level};
+use nt::device::{Device, Link};
+use nt::driver::Driver;
+use nt::irp::{Answered, FileId, Irp};
+use nt::lock::SpinLock;
+use nt::queue::IrpQueue;
+use nt::rundown::Slot;
+use nt::status::{Result, Status};
+use nt::string::NameRef;
+use nt::time::{Clock, sleep_ms};
+use nt::timer::PeriodicTimer;
+use nt::wfp::pend::Pended;
+use nt::work::Worker;
+use wire::settings::Settings;
+use wire::stats::Stats;
+
+/// How often deadlines are looked at.
+const TICK_MS: u32 = 50;
+/// How long `stop` waits for the reauthorizations of what it released: they apply the fallback, and the filters go next.
+const STOP_WAIT_MS: u32 = 1_000;
+
+/// The loaded driver.
+pub struct Tollgate {
+    device: Device,
+    clock: Clock,
+    gate: SpinLock<Gate<Pended>>,
+    /// The service's parked `NEXT_REQUESTS` calls.
+    parked: IrpQueue,
+    worker: Worker<Self>,
+    filtering: Filtering,
+    timer: SpinLock<Option<PeriodicTimer>>,
+    link: SpinLock<Option<Link>>,
+}
+
+static SLOT: Slot<Tollgate> = Slot::new(names::STATE_TAG);
+
+impl Driver for Tollgate {
+    const DEVICE: NameRef = names::DEVICE;
+
+    fn slot() -> &'static Slot<Self> {
+        &SLOT
+    }
+
+    fn new(device: Device) -> Result<Self> {
+        let clock = Clock::start();
+        let gate = Gate::new(seed(&clock), Settings::INITIAL).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
+        let worker = Worker::new(&device)?;
+        Ok(Self {
+            device,
+            clock,
+            gate: SpinLock::new(gate),
+            parked: IrpQueue::new(),
+            worker,
+            filtering: Filtering::new(),
+            timer: SpinLock::new(None),
+            link: SpinLock::new(None),
+        })
+    }
+
+    fn start(&self) -> Result<()> {
+        self.filtering.start::<Self>(&self.device)?;
+        *self.timer.lock() = Some(PeriodicTimer::start::<Self>(TICK_MS, names::STATE_TAG)?);
+        // Last, because from here on user mode can come in.
+        *self.link.lock() = Some(Device::link(names::LINK, names::DEVICE)?);
+        debug::print(Level::Trace, format_args!("Tollgate: started, wire version {}", wire::VERSION));
+        Ok(())
+    }
+
+    /// The order matters: first nothing new can begin, then what is held is released while our filters still stand, so
+    /// that the fallback is what decides about it, then the filters go, then the callouts (R45, and 2.8 of the same
+    /// rules: filters that outlive their callout block everything).
+    fn stop(&self) {
+        take(&self.link);
+        self.filtering.unsubscribe();
+        take(&self.timer);
+        self.gate.lock().drain(self.now());
+        self.complete_ready();
+        self.worker.stop();
+        self.wait_for_reauthorizations();
+        self.filtering.stop();
+        while let Some(irp) = self.parked.take() {
+            let _ = irp.complete(Err(Status::CANCELLED));
+        }
+        debug::print(Level::Trace, format_args!("Tollgate: stopped"));
+    }
+
+    fn create(&self, _irp: &Irp) -> Result<()> {
+        // Everybody who passes the device's security may open it; `HELLO` decides who is the service.
+        Ok(())
+    }
+
+    fn cleanup(&self, file: FileId) {
+        control::cleanup(self, file);
+    }
+
+    fn device_control(&self, irp: Irp) -> Answered {
+        control::device_control(self, irp)
+    }
+
+    fn worker(&self) -> &Worker<Self> {
+        &self.worker
+    }
+
+    fn work(&self) {
+        self.filtering.follow();
+        self.gate.lock().handle_timeout(self.now());
+        self.complete_ready();
+        self.deliver();
+    }
+
+    fn tick(&self) {
+        let now = self.now();
+        let due = self.gate.lock().poll_timeout().is_some_and(|at| at <= now);
+        if due || self.filtering.wants_retry() {
+            self.kick();
+        }
+    }
+
+    fn filter_engine_changed(&self, running: bool) {
+        self.filtering.changed(running);
+        self.kick();
+    }
+}
+
+impl Tollgate {
+    fn now(&self) -> Instant {
+        Instant::from_millis(self.clock.now_ms())
+    }
+
+    fn kick(&self) {
+        self.worker.kick();
+    }
+
+    /// Completes every operation that has been decided. Each completion may come back into `ale::connect` on this
+    /// thread, so the lock is taken anew for each.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`, with no lock held.
+    fn complete_ready(&self) {
+        while let Some(operation) = self.next_completion() {
+            operation.complete();
+        }
+    }
+
+    fn next_completion(&self) -> Option<Pended> {
+        self.gate.lock().poll_completion(self.now())
+    }
+
+    fn wait_for_reauthorizations(&self) {
+        for _ in 0..STOP_WAIT_MS {
+            // Nothing is held any more, so the only thing to wait for is a decided operation's reauthorization.
+            if self.gate.lock().poll_timeout().is_none() {
+                return;
+            }
+            sleep_ms(1);
+        }
+    }
+
+    /// Makes `process_id` with its handle the service.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    fn attach(&self, handle: u64, process_id: u64, settings: Settings) -> Result<core::result::Result<(), Busy>> {
+        let mut room = self.room(&settings)?;
+        let attached = self.gate.lock().attach(self.now(), Owner { process_id, handle }, settings, &mut room);
+        Ok(attached)
+    }
+
+    /// Replaces the settings.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    fn configure(&self, settings: Settings) -> Result<()> {
+        let mut room = self.room(&settings)?;
+        self.gate.lock().configure(self.now(), settings, &mut room);
+        Ok(())
+    }
+
+    /// The memory for new settings, allocated outside the lock; what they replace is freed with it.
+    fn room(&self, settings: &Settings) -> Result<Room<Pended>> {
+        let current = *self.gate.lock().settings();
+        Room::new(&current, settings).map_err(|_| Status::INSUFFICIENT_RESOURCES)
+    }
+
+    fn stats(&self) -> Stats {
+        let filtering = u8::from(self.filtering.is_up());
+        Stats { filtering, ..self.gate.lock().stats(self.now()) }
+    }
+}
+
+/// Drops what is in the lock after the lock is released: these things wait, or call the kernel, when they go.
+fn take<T>(lock: &SpinLock<Option<T>>) {
+    let taken = lock.lock().take();
+    drop(taken);
+}
+
+/// Keys of the hashes and of the request ids. The counter and two addresses that the kernel randomizes; nobody but the
+/// service, which is trusted, ever sees an id, and a hash key only has to differ from machine to machine.
+fn seed(clock: &Clock) -> [u64; 2] {
+    let state = (&raw const SLOT).addr() as u64;
+    let stack = (&raw const *clock).addr() as u64;
+    [clock.raw() ^ state.rotate_left(32), stack.rotate_left(17) ^ clock.raw().wrapping_mul(0x9E37_79B9_7F4A_7C15)]
+}

@@ -12,11 +12,7 @@
 use core::alloc::{GlobalAlloc, Layout};
 use core::ffi::c_void;
 use core::panic::PanicInfo;
-
-use driver as _;
-
-/// `STATUS_NOT_SUPPORTED`.
-const NOT_SUPPORTED: i32 = 0xC000_00BB_u32.cast_signed();
+use nt::driver::DRIVER_OBJECT;
 
 /// Tag of every pool block that Rust's collections allocate ("Toll" in a debugger).
 const POOL_TAG: u32 = u32::from_le_bytes(*b"Toll");
@@ -24,14 +20,11 @@ const POOL_TAG: u32 = u32::from_le_bytes(*b"Toll");
 const POOL_FLAG_NON_PAGED: u64 = 0x40;
 /// Pool blocks are aligned to this on x64 (`MEMORY_ALLOCATION_ALIGNMENT`).
 const POOL_ALIGNMENT: usize = 16;
-/// `MANUALLY_INITIATED_CRASH1`: nothing else in this driver crashes on purpose.
-const BUGCHECK_PANIC: u32 = 0xDEAD_DEAD;
 
 #[link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")]
 unsafe extern "system" {
     fn ExAllocatePool2(flags: u64, bytes: usize, tag: u32) -> *mut c_void;
     fn ExFreePoolWithTag(block: *mut c_void, tag: u32);
-    fn KeBugCheckEx(code: u32, p1: usize, p2: usize, p3: usize, p4: usize) -> !;
 }
 
 #[expect(dead_code, reason = "the compiler calls these by name, and nobody else does")]
@@ -65,16 +58,9 @@ unsafe impl GlobalAlloc for Pool {
     }
 }
 
-/// A panic stops the machine with its place in the crash dump: the file's name as pointer and
-/// length, then line and column.
 #[panic_handler]
-fn panic(info: &PanicInfo) -> ! {
-    let (file, line, column) = match info.location() {
-        Some(at) => (at.file(), at.line() as usize, at.column() as usize),
-        None => ("", 0, 0),
-    };
-    // SAFETY: it may be called at any IRQL, with any parameters.
-    unsafe { KeBugCheckEx(BUGCHECK_PANIC, file.as_ptr().addr(), file.len(), line, column) }
+fn panic(info: &PanicInfo<'_>) -> ! {
+    nt::bugcheck::panic(info)
 }
 
 /// Says to the linker that floating point is used, which core's formatting mentions.
@@ -95,8 +81,9 @@ extern "system" fn __CxxFrameHandler3(
     EXCEPTION_CONTINUE_SEARCH
 }
 
-/// Called by the kernel to start the driver.
+/// Called by the I/O manager to start the driver, at `PASSIVE_LEVEL`.
 #[unsafe(no_mangle)]
-extern "system" fn DriverEntry(_driver: *mut c_void, _registry_path: *const c_void) -> i32 {
-    NOT_SUPPORTED
+extern "system" fn DriverEntry(driver: *mut DRIVER_OBJECT, _registry_path: *const c_void) -> i32 {
+    // SAFETY: this is the entry point of the image, which only the I/O manager calls.
+    unsafe { nt::driver::entry::<driver::Tollgate>(driver) }
 }

@@ -9,9 +9,8 @@ use crate::status::{Result, Status};
 use crate::string::NameRef;
 use crate::work::Worker;
 use core::ptr::NonNull;
-use nt_sys::io::{
-    DEVICE_OBJECT, DRIVER_OBJECT, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL,
-};
+pub use nt_sys::io::DRIVER_OBJECT;
+use nt_sys::io::{DEVICE_OBJECT, IRP, IRP_MJ_CLEANUP, IRP_MJ_CLOSE, IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL};
 use nt_sys::status::STATUS_SUCCESS;
 use nt_sys::types::NTSTATUS;
 
@@ -60,6 +59,9 @@ pub trait Driver: Send + Sync + Sized + 'static {
 
     /// What the periodic timer does. `DISPATCH_LEVEL`.
     fn tick(&self);
+
+    /// The base filtering engine changed its state. `PASSIVE_LEVEL`; must not block.
+    fn filter_engine_changed(&self, running: bool);
 }
 
 /// `DriverEntry` of `D`.

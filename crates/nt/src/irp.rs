@@ -34,6 +34,13 @@ impl Answered {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FileId(pub(crate) usize);
 
+impl FileId {
+    /// A number that no other open file has now.
+    pub fn number(self) -> u64 {
+        self.0 as u64
+    }
+}
+
 impl Irp {
     /// # Safety
     /// The I/O manager just gave `irp` to this driver, or the driver parked it and took it back; nobody else owns it.
@@ -175,6 +182,11 @@ impl Buffer<'_> {
     /// Where the answer goes; overwrites the input.
     pub fn output(&mut self) -> &mut [u8] {
         self.bytes.get_mut(..self.output).unwrap_or_default()
+    }
+
+    /// Input and output at once: the whole memory.
+    pub fn whole(&mut self) -> &mut [u8] {
+        self.bytes
     }
 
     /// How much room the caller gave for the answer.

@@ -95,23 +95,6 @@ impl<'a> BatchWriter<'a> {
     }
 }
 
-/// Lets `change` edit the fixed part of each request of a finished batch. Lengths stay as they are.
-pub fn edit(bytes: &mut [u8], mut change: impl FnMut(&mut Request)) {
-    let Some((_, mut rest)) = bytes.split_at_mut_checked(size_of::<BatchHead>()) else { return };
-    while let Ok((mut request, _)) = Request::read_from_prefix(rest) {
-        let lengths = (request.size, request.path_bytes, request.sid_bytes);
-        change(&mut request);
-        (request.size, request.path_bytes, request.sid_bytes) = lengths;
-        if request.write_to_prefix(rest).is_err() {
-            return;
-        }
-        match rest.split_at_mut_checked((request.size as usize).max(size_of::<Request>())) {
-            Some((_, next)) => rest = next,
-            None => return,
-        }
-    }
-}
-
 /// Reads a batch: its head, and its requests one after the other. Stops at the first error.
 pub fn requests(bytes: &[u8]) -> Result<(BatchHead, Requests<'_>), BatchError> {
     let (head, rest) = BatchHead::read_from_prefix(bytes).map_err(|_| BatchError::Truncated)?;

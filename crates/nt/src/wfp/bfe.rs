@@ -21,7 +21,7 @@ pub fn is_running() -> bool {
     unsafe { FwpmBfeStateGet0() == FWPM_SERVICE_RUNNING }
 }
 
-/// A subscription to state changes: each kicks the driver's worker. Ends when dropped.
+/// A subscription to state changes, told to [`Driver::filter_engine_changed`]. Ends when dropped.
 #[must_use = "the subscription ends when it is dropped"]
 pub struct Subscription(HANDLE);
 
@@ -56,8 +56,8 @@ impl Drop for Subscription {
     }
 }
 
-unsafe extern "system-unwind" fn on_change<D: Driver>(_context: *mut c_void, _state: FWPM_SERVICE_STATE) {
+unsafe extern "system-unwind" fn on_change<D: Driver>(_context: *mut c_void, state: FWPM_SERVICE_STATE) {
     if let Some(driver) = D::slot().enter() {
-        driver.worker().kick();
+        driver.filter_engine_changed(state == FWPM_SERVICE_RUNNING);
     }
 }

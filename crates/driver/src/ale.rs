@@ -1,0 +1,132 @@
+//! The gate's place in the filter engine: the classify functions.
+//!
+//! Read `connect` to follow a connection. It runs for the first authorization of every outbound connection, and again
+//! for each reauthorization: ours, when a held operation was completed, and everybody else's.
+
+use crate::Tollgate;
+use gate::{Ability, Action, Flow, FlowKey, Reauthorized};
+use nt::debug::{self, Level};
+use nt::driver::Driver;
+use nt::wfp::callout::{Callout, FilterChange};
+use nt::wfp::classify::Classify;
+use nt::wfp::connect::{AuthConnect, TCP};
+use wire::request::{Address, Direction, FAMILY_V4, FAMILY_V6};
+use wire::verdict::{RequestId, Verdict};
+
+/// The callout at ALE_AUTH_CONNECT, V4 and V6.
+pub(crate) enum Connect {}
+
+impl Callout for Connect {
+    fn classify(classify: &mut Classify<'_>) {
+        if let Some(driver) = Tollgate::slot().enter() {
+            connect(&driver, classify);
+        }
+    }
+
+    fn filter_changed(change: FilterChange, filter_id: u64) {
+        debug::print(Level::Info, format_args!("Tollgate: filter {filter_id} {change:?}"));
+    }
+
+    fn flow_deleted(layer: u16, _context: u64) {
+        // We associate no contexts, so this is never called; the engine wants the function all the same.
+        debug::print(Level::Warning, format_args!("Tollgate: unexpected flow delete at layer {layer}"));
+    }
+}
+
+/// Authorizes an outbound operation.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
+    let values = AuthConnect::read(classify);
+    if values.honors_redirect_policy() {
+        return classify.permit();
+    }
+    let flow = flow(classify, &values);
+    if values.is_reauthorize() {
+        return reauthorize(driver, classify, &flow, values.may_be_completion());
+    }
+    if !classify.may_set_action() {
+        // A heavier callout has decided for good, or holds the operation itself.
+        return driver.gate.lock().count_without_right();
+    }
+    let ability = if can_hold(classify, &values) { Ability::Hold } else { Ability::ReportOnly };
+    let action = driver.gate.lock().classify(driver.now(), &flow, ability);
+    match action {
+        Action::Permit => classify.permit(),
+        Action::Block => classify.block(),
+        Action::Pend(id) => pend(driver, classify, id),
+    }
+    if ability == Ability::ReportOnly {
+        driver.deliver();
+    }
+}
+
+/// Only TCP connects are held: they have no packet that would be lost (R17). The engine must let us, and we must know
+/// where the connection goes.
+fn can_hold(classify: &Classify<'_>, values: &AuthConnect<'_>) -> bool {
+    values.protocol == Some(TCP) && values.remote.is_some() && classify.can_pend()
+}
+
+/// Holds the operation. The gate has made its record already, so nothing can fail once the engine has pended (R3).
+fn pend(driver: &Tollgate, classify: &mut Classify<'_>, id: RequestId) {
+    match classify.pend() {
+        Ok(operation) => {
+            let handed_in = driver.gate.lock().handle_pended(driver.now(), id, operation);
+            match handed_in {
+                Ok(gate::Pended::Held) => driver.deliver(),
+                // It was decided in the meantime. It must not be completed inside its own classify (R5).
+                Ok(gate::Pended::Ready) => driver.kick(),
+                // The gate knows the id: it gave it two lines above. Completing is right whatever happened.
+                Err(operation) => operation.complete(),
+            }
+        }
+        Err(status) => {
+            debug::print(Level::Warning, format_args!("Tollgate: cannot pend: {status:?}"));
+            let verdict = driver.gate.lock().handle_pend_failed(driver.now(), id);
+            apply(classify, verdict);
+        }
+    }
+}
+
+/// Answers a reauthorization. The record of a completed operation is consumed even when we hold no right to permit
+/// (R12); a flow we know nothing about is left alone (R11).
+fn reauthorize(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>, may_be_completion: bool) {
+    let answer = driver.gate.lock().reauthorize(driver.now(), flow, may_be_completion);
+    match answer {
+        Reauthorized::Verdict(verdict) | Reauthorized::Cached(verdict) => apply(classify, verdict),
+        Reauthorized::Waiting => classify.absorb(),
+        Reauthorized::Leave => classify.permit(),
+    }
+}
+
+fn apply(classify: &mut Classify<'_>, verdict: Verdict) {
+    match verdict {
+        Verdict::PERMIT => classify.permit(),
+        _ => classify.block(),
+    }
+}
+
+/// The flow of a classify, in the gate's words. What is missing is zero.
+fn flow<'a>(classify: &Classify<'_>, values: &AuthConnect<'a>) -> Flow<'a> {
+    Flow {
+        key: FlowKey {
+            family: if values.is_v6 { FAMILY_V6 } else { FAMILY_V4 },
+            direction: Direction::OUTBOUND,
+            protocol: values.protocol.unwrap_or_default(),
+            compartment: classify.compartment().unwrap_or_default(),
+            endpoint: classify.endpoint().unwrap_or_default(),
+            local: values.local.map(Address::from).unwrap_or_default(),
+            local_port: values.local_port.unwrap_or_default(),
+            remote: values.remote.map(Address::from).unwrap_or_default(),
+            remote_port: values.remote_port.unwrap_or_default(),
+        },
+        process_id: classify.process_id().unwrap_or_default(),
+        program: values.app_id,
+        user: values.user,
+        interface_luid: values.interface_luid.unwrap_or_default(),
+        interface_index: values.interface_index.unwrap_or_default(),
+        remote_scope: classify.remote_scope().unwrap_or_default(),
+        loopback: values.is_loopback(),
+    }
+}

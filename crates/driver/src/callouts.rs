@@ -1,0 +1,81 @@
+//! Our callouts, a row each, and the objects in the filter engine that make it call them.
+
+use crate::ale::Connect;
+use crate::names;
+use nt::device::Device;
+use nt::status::Result;
+use nt::string::NameRef;
+use nt::wfp::callout::RegisteredCallout;
+use nt::wfp::engine::{CalloutFilter, Session, SubLayer};
+use nt::wfp::{Guid, connect};
+
+/// One callout: where it stands, and who answers.
+struct Row {
+    callout: Guid,
+    filter: Guid,
+    layer: Guid,
+    name: NameRef,
+    register: fn(&Device, Guid) -> Result<RegisteredCallout>,
+}
+
+const ROWS: [Row; COUNT] = [
+    Row {
+        callout: names::CONNECT_V4,
+        filter: names::CONNECT_V4_FILTER,
+        layer: connect::LAYER_V4,
+        name: nt::name!("Tollgate outbound IPv4"),
+        register: RegisteredCallout::register::<Connect>,
+    },
+    Row {
+        callout: names::CONNECT_V6,
+        filter: names::CONNECT_V6_FILTER,
+        layer: connect::LAYER_V6,
+        name: nt::name!("Tollgate outbound IPv6"),
+        register: RegisteredCallout::register::<Connect>,
+    },
+];
+
+/// How many callouts there are.
+pub(crate) const COUNT: usize = 2;
+
+/// All callouts, registered with the run-time engine. Unregistered when dropped, which waits for running classifies.
+pub(crate) type Registered = [RegisteredCallout; COUNT];
+
+/// Registers all callouts, or none.
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub(crate) fn register(device: &Device) -> Result<Registered> {
+    let [v4, v6] = &ROWS;
+    // A failure drops, and so unregisters, what was registered before.
+    Ok([(v4.register)(device, v4.callout)?, (v6.register)(device, v6.callout)?])
+}
+
+/// Adds provider, sublayer, callouts and filters in one transaction. The callouts must be registered already: a filter
+/// whose callout is not would block everything (R39).
+///
+/// # IRQL
+/// `PASSIVE_LEVEL`.
+pub(crate) fn add_filters() -> Result<Session> {
+    let mut session = Session::open(names::TITLE)?;
+    let mut transaction = session.begin()?;
+    transaction.add_provider(names::PROVIDER, names::TITLE)?;
+    transaction.add_sublayer(SubLayer {
+        key: names::SUBLAYER,
+        name: names::TITLE,
+        provider: names::PROVIDER,
+        weight: names::SUBLAYER_WEIGHT,
+    })?;
+    for row in &ROWS {
+        transaction.add_callout_filter(CalloutFilter {
+            callout: row.callout,
+            filter: row.filter,
+            layer: row.layer,
+            sublayer: names::SUBLAYER,
+            provider: names::PROVIDER,
+            name: row.name,
+        })?;
+    }
+    transaction.commit()?;
+    Ok(session)
+}

@@ -1,0 +1,29 @@
+//! The names under which the kernel and the filter engine know us. None of them ever changes.
+
+use nt::pool::Tag;
+use nt::string::NameRef;
+use nt::wfp::Guid;
+
+/// The device.
+pub(crate) const DEVICE: NameRef = nt::name!("\\Device\\Tollgate");
+/// Its name for user mode, which opens it as `\\.\Tollgate`.
+pub(crate) const LINK: NameRef = nt::name!("\\DosDevices\\Tollgate");
+/// What our objects are called in `netsh wfp show state`.
+pub(crate) const TITLE: NameRef = nt::name!("Tollgate");
+
+/// Pool of the driver's own state.
+pub(crate) const STATE_TAG: Tag = Tag(*b"TolS");
+
+/// Our provider.
+pub(crate) const PROVIDER: Guid = Guid::from_u128(0x77a88e37_6704_4ce0_bd66_979f7c5999cb);
+/// Our sublayer.
+pub(crate) const SUBLAYER: Guid = Guid::from_u128(0x1206b1d1_da7c_43ab_958c_b4a5b31673f0);
+/// Below `FWPM_SUBLAYER_UNIVERSAL`, so that the system's own IPsec and ALE callouts come first (R24).
+pub(crate) const SUBLAYER_WEIGHT: u16 = 0x100;
+
+/// The callout at ALE_AUTH_CONNECT_V4, and its filter.
+pub(crate) const CONNECT_V4: Guid = Guid::from_u128(0x6a4e4382_5fd2_4b5d_979f_0c9ebd957c18);
+pub(crate) const CONNECT_V4_FILTER: Guid = Guid::from_u128(0xfde8f751_fccf_4ebc_b6c6_cc13ca7a8dab);
+/// The callout at ALE_AUTH_CONNECT_V6, and its filter.
+pub(crate) const CONNECT_V6: Guid = Guid::from_u128(0x3c7ffc20_0fc3_47a8_9d75_2aef14d2b447);
+pub(crate) const CONNECT_V6_FILTER: Guid = Guid::from_u128(0x63bb3ab7_3055_4421_b7e5_b00a53807211);
