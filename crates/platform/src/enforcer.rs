@@ -5,7 +5,6 @@
 //! the driver, `message` has the bytes, `service::session` is the caller.
 
 use std::time::Duration;
-use wire::batch::BatchError;
 use wire::hello::Capabilities;
 use wire::settings::Settings;
 use wire::stats::Stats;
@@ -107,9 +106,6 @@ pub enum EnforcerError {
         /// How many bytes came.
         got: usize,
     },
-    /// The driver's: a batch that cannot be read.
-    #[error("the driver delivered a batch of requests that cannot be read: {0:?}")]
-    BadBatch(BatchError),
     /// The operating system's, or a driver's refusal that has no meaning here.
     #[error("{call} failed")]
     Os {

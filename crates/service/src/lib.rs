@@ -1,1 +1,16 @@
-//! Placeholder.
+//! The decision point: requests in, decisions out.
+//!
+//! * [`connection`]: one request, readable.
+//! * [`exempt`]: what is permitted whatever the mode says.
+//! * [`decide`]: connection to decision, pure.
+//! * [`session`]: the conversation with an enforcement point, from attach to detach.
+//!
+//! Invariants: nothing here names an operating system or prints; deciding does no I/O. Neighbours: `platform` has the
+//! enforcement point, `wire` the vocabulary, `cli` shows what happens.
+
+#![forbid(unsafe_code)]
+
+pub mod connection;
+pub mod decide;
+pub mod exempt;
+pub mod session;
