@@ -1,29 +1,24 @@
 //! The verdict cache: what the service said about a program, and about a program and a remote.
 //!
-//! Every entry carries the *stamp* of the moment its request was delivered. Stamps count what makes entries worthless:
-//! a new epoch and each `FORGET` raise a floor, and entries below their floor do not count. So neither costs time, however
-//! many entries there are, and an answer that crosses a change of rules on its way is not remembered.
+//! Every entry carries the stamp of the moment its request was delivered, so an answer that crosses a change of rules on
+//! its way is not remembered.
 //!
 //! Invariants: an unknown program is never cached; a forgotten verdict never returns, an expired or old one only when
 //! asked for the *last known* verdict; memory is fixed by [`CacheRoom::new`].
 //!
-//! Neighbours: `crate::Gate` asks before it holds; `live` uses the same stamps.
+//! Neighbours: `crate::Gate` asks before it holds; `stamps` says what still counts.
 
-use crate::flow::{FlowKey, Words};
-use crate::memory::{OutOfMemory, filled};
+use crate::flow::Subject;
+use crate::memory::OutOfMemory;
 use crate::sets::Sets;
-use crate::siphash::SipKey;
+use crate::stamps::Stamps;
 use crate::time::Instant;
-use alloc::vec::Vec;
 use wire::request::{Address, Direction};
 use wire::verdict::{Answer, Scope, Verdict};
 
-/// Programs are forgotten in groups: those whose ids have the same low bits.
-const GROUPS: usize = 4096;
-
-/// What a verdict is about.
+/// What a verdict is about. Fields beyond its scope are zero.
 #[derive(Clone, Copy, PartialEq, Eq, Default)]
-struct Subject {
+struct Key {
     program: u64,
     remote: Address,
     remote_port: u16,
@@ -35,14 +30,13 @@ struct Subject {
 
 #[derive(Clone, Copy, Default)]
 struct Entry {
-    subject: Subject,
+    key: Key,
     expires: Instant,
     stamp: u32,
     verdict: Verdict,
 }
 
 pub(crate) struct Cache {
-    sip: SipKey,
     stamps: Stamps,
     entries: CacheRoom,
     /// Entries from after the last `FORGET` of all, valid or not.
@@ -60,8 +54,8 @@ impl CacheRoom {
 }
 
 impl Cache {
-    pub(crate) fn new(sip: SipKey, entries: CacheRoom) -> Result<Self, OutOfMemory> {
-        Ok(Self { sip, stamps: Stamps::new()?, entries, count: 0 })
+    pub(crate) fn new(entries: CacheRoom) -> Result<Self, OutOfMemory> {
+        Ok(Self { stamps: Stamps::new()?, entries, count: 0 })
     }
 
     pub(crate) fn count(&self) -> u32 {
@@ -70,7 +64,7 @@ impl Cache {
 
     /// The stamp for what is asked now.
     pub(crate) fn stamp(&self) -> u32 {
-        self.stamps.now
+        self.stamps.now()
     }
 
     /// Whether what was asked then about a program is still true.
@@ -80,59 +74,54 @@ impl Cache {
 
     /// The verdict in force: that for the program and this remote, else that for the program.
     #[inline]
-    pub(crate) fn valid(&self, now: Instant, program: u64, key: &FlowKey) -> Option<Verdict> {
-        self.lookup(program, key, |entry| now < entry.expires && self.stamps.is_current(entry.stamp, program))
+    pub(crate) fn valid(&self, now: Instant, subject: &Subject) -> Option<Verdict> {
+        self.lookup(subject, |entry| now < entry.expires && self.is_current(entry.stamp, subject.program))
     }
 
     /// The verdict that was in force last, even if it has expired or is of an old epoch.
-    pub(crate) fn last_known(&self, program: u64, key: &FlowKey) -> Option<Verdict> {
-        self.lookup(program, key, |entry| self.stamps.is_remembered(entry.stamp, program))
+    pub(crate) fn last_known(&self, subject: &Subject) -> Option<Verdict> {
+        self.lookup(subject, |entry| self.stamps.is_remembered(entry.stamp, subject.program))
     }
 
     #[inline]
-    fn lookup(&self, program: u64, key: &FlowKey, counts: impl Fn(&Entry) -> bool) -> Option<Verdict> {
-        if program == 0 {
+    fn lookup(&self, subject: &Subject, counts: impl Fn(&Entry) -> bool) -> Option<Verdict> {
+        if subject.program == 0 {
             return None;
         }
         [Scope::REMOTE, Scope::PROGRAM].into_iter().find_map(|scope| {
-            let subject = Subject::of(program, key, scope);
-            let entry = self.entries.0.find(subject.hash(self.sip), |entry| entry.subject == subject)?;
+            let (key, hash) = Key::of(subject, scope);
+            let entry = self.entries.0.find(hash, |entry| entry.key == key)?;
             counts(entry).then_some(entry.verdict)
         })
     }
 
     /// Remembers an answer to what was asked at `stamp`, as widely and as long as it says.
-    pub(crate) fn remember(&mut self, now: Instant, program: u64, key: &FlowKey, stamp: u32, answer: &Answer) {
+    pub(crate) fn remember(&mut self, now: Instant, subject: &Subject, stamp: u32, answer: &Answer) {
         let stamps = &self.stamps;
-        if program == 0 || answer.scope == Scope::OPERATION || !stamps.is_current(stamp, program) {
+        if subject.program == 0 || answer.scope == Scope::OPERATION || !stamps.is_current(stamp, subject.program) {
             return;
         }
-        let subject = Subject::of(program, key, answer.scope);
+        let (key, hash) = Key::of(subject, answer.scope);
         let expires = if answer.lifetime_ms == 0 { Instant::NEVER } else { now.after_millis(answer.lifetime_ms) };
-        let entry = Entry { subject, expires, stamp, verdict: answer.verdict };
-        let hash = subject.hash(self.sip);
-        let is_dead = |entry: &Entry| now >= entry.expires || !stamps.is_current(entry.stamp, entry.subject.program);
-        let same = self.entries.0.remove(hash, |entry| entry.subject == subject);
+        let same = self.entries.0.remove(hash, |entry| entry.key == key);
+        let is_dead = |entry: &Entry| now >= entry.expires || !stamps.is_current(entry.stamp, entry.key.program);
+        let entry = Entry { key, expires, stamp, verdict: answer.verdict };
         let Ok(evicted) = self.entries.0.insert(hash, entry, is_dead) else { return };
-        let counted = |gone: &Entry| gone.stamp >= stamps.forgotten;
-        let gone = same.iter().chain(&evicted).filter(|gone| counted(gone)).count() as u32;
+        let gone = same.iter().chain(&evicted).filter(|gone| stamps.is_kept(gone.stamp)).count() as u32;
         self.count = (self.count + 1).saturating_sub(gone);
     }
 
     pub(crate) fn new_epoch(&mut self) {
-        self.stamps.epoch = self.stamps.advance();
+        self.stamps.new_epoch();
     }
 
     pub(crate) fn forget_all(&mut self) {
-        self.stamps.forgotten = self.stamps.advance();
+        self.stamps.forget_all();
         self.count = 0;
     }
 
     pub(crate) fn forget_program(&mut self, program: u64) {
-        let now = self.stamps.advance();
-        if let Some(floor) = self.stamps.groups.get_mut(group(program)) {
-            *floor = now;
-        }
+        self.stamps.forget_program(program);
     }
 
     /// Exchanges the memory. What was cached is gone.
@@ -142,68 +131,16 @@ impl Cache {
     }
 }
 
-impl Subject {
+impl Key {
+    /// The key for a scope, and its hash: program ids are hashes already.
     #[inline]
-    fn of(program: u64, key: &FlowKey, scope: Scope) -> Self {
-        let whole = Self {
-            program,
-            remote: key.remote,
-            remote_port: key.remote_port,
-            protocol: key.protocol,
-            family: key.family,
-            direction: key.direction,
-            scope,
-        };
-        if scope == Scope::REMOTE {
-            whole
-        } else {
-            Self { program, direction: key.direction, scope, ..Self::default() }
+    fn of(subject: &Subject, scope: Scope) -> (Self, u64) {
+        let Subject { key, program, remote_hash, .. } = *subject;
+        let of_program = Self { program, direction: key.direction, scope, ..Self::default() };
+        if scope == Scope::PROGRAM {
+            return (of_program, program);
         }
+        let (remote, remote_port, protocol, family) = (key.remote, key.remote_port, key.protocol, key.family);
+        (Self { remote, remote_port, protocol, family, ..of_program }, program ^ remote_hash)
     }
-
-    #[inline]
-    fn hash(&self, sip: SipKey) -> u64 {
-        let [high, low] = self.remote.words();
-        let numbers = [self.direction.0, self.scope.0, self.family, self.protocol];
-        let numbers = u64::from(u32::from_le_bytes(numbers)) << 16 | u64::from(self.remote_port);
-        sip.words([self.program, high, low, numbers])
-    }
-}
-
-/// When verdicts stopped counting.
-struct Stamps {
-    /// The next stamp.
-    now: u32,
-    /// Stamps from before the last new epoch are below.
-    epoch: u32,
-    /// Stamps from before the last `FORGET` of all are below.
-    forgotten: u32,
-    /// The same for each group of programs.
-    groups: Vec<u32>,
-}
-
-impl Stamps {
-    fn new() -> Result<Self, OutOfMemory> {
-        Ok(Self { now: 1, epoch: 0, forgotten: 0, groups: filled(GROUPS, 0)? })
-    }
-
-    #[inline]
-    fn is_current(&self, stamp: u32, program: u64) -> bool {
-        stamp >= self.epoch && stamp < u32::MAX && self.is_remembered(stamp, program)
-    }
-
-    #[inline]
-    fn is_remembered(&self, stamp: u32, program: u64) -> bool {
-        stamp >= self.forgotten && self.groups.get(group(program)).is_none_or(|floor| stamp >= *floor)
-    }
-
-    /// Stops, not wraps, after four thousand million changes of rules: from then on nothing is current.
-    fn advance(&mut self) -> u32 {
-        self.now = self.now.saturating_add(1);
-        self.now
-    }
-}
-
-fn group(program: u64) -> usize {
-    program as usize % GROUPS
 }

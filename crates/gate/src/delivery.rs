@@ -7,7 +7,7 @@
 
 use crate::Gate;
 use crate::facts::Sid;
-use crate::flow::Flow;
+use crate::flow::{Flow, Subject};
 use crate::outgoing::Outgoing;
 use crate::reports::Report;
 use crate::time::Instant;
@@ -58,11 +58,11 @@ impl<P> Gate<P> {
     }
 
     /// Tells the service, if there is one, what was decided without it.
-    pub(crate) fn report(&mut self, flow: &Flow<'_>, program: u64, verdict: Verdict, because: Because) {
+    pub(crate) fn report(&mut self, flow: &Flow<'_>, subject: &Subject, verdict: Verdict, because: Because) {
         if self.owner.is_none() {
             return;
         }
-        let facts = self.keep(flow, program);
+        let facts = self.keep(flow, subject);
         let mut request = facts.request();
         request.verdict = verdict;
         request.because = because;

@@ -2,8 +2,9 @@
 //!
 //! Neighbours: `pending` and `reports` hold facts; `programs` holds the path that a [`PathRef`] counts.
 
-use crate::flow::{Flow, FlowKey};
+use crate::flow::{Flow, FlowKey, Subject};
 use crate::programs::PathRef;
+use crate::siphash::SipKey;
 use wire::request::{MAX_PATH_BYTES, MAX_SID_BYTES, Request, RequestFlags};
 
 /// The facts of one flow.
@@ -37,6 +38,10 @@ impl Facts {
             flags,
             sid: Sid::copy(flow.user),
         }
+    }
+
+    pub(crate) fn subject(&self, sip: SipKey) -> Subject {
+        Subject::new(sip, &self.key, self.program)
     }
 
     /// The request these facts make; what only the moment of delivery knows is left zero.

@@ -2,7 +2,7 @@
 //!
 //! The caller has checked and bounded every value. Absent values are zero or empty.
 //!
-//! Neighbours: `facts` keeps a flow beyond its classify; `pending` and `live` find flows by their key.
+//! Neighbours: `facts` keeps a flow beyond its classify; `pending`, `cache` and `live` find things by it.
 
 use crate::siphash::SipKey;
 use wire::request::{Address, Direction};
@@ -63,29 +63,25 @@ pub enum Ability {
     ReportOnly,
 }
 
-impl FlowKey {
-    pub(crate) fn hash(&self, key: SipKey) -> u64 {
-        let [local_high, local_low] = self.local.words();
-        let [remote_high, remote_low] = self.remote.words();
-        let [numbers, ports] = [
-            u64::from(self.compartment) << 32
-                | u64::from(self.family) << 16
-                | u64::from(self.direction.0) << 8
-                | u64::from(self.protocol),
-            u64::from(self.local_port) << 16 | u64::from(self.remote_port),
-        ];
-        key.words([self.endpoint, remote_high, remote_low, local_high, local_low, ports, numbers])
-    }
+/// A flow as the tables look it up, with its remote hashed once.
+#[derive(Clone, Copy)]
+pub(crate) struct Subject {
+    pub(crate) key: FlowKey,
+    /// The program id; `0` unknown.
+    pub(crate) program: u64,
+    /// What verdicts for a remote are found by, together with the program id.
+    pub(crate) remote_hash: u64,
+    /// What live flows are found by.
+    pub(crate) flow_hash: u64,
 }
 
-/// An address as two words.
-pub(crate) trait Words {
-    fn words(&self) -> [u64; 2];
-}
-
-impl Words for Address {
-    fn words(&self) -> [u64; 2] {
-        let all = u128::from_ne_bytes(self.0);
-        [(all >> 64) as u64, all as u64]
+impl Subject {
+    #[inline]
+    pub(crate) fn new(sip: SipKey, key: &FlowKey, program: u64) -> Self {
+        let address = u128::from_ne_bytes(key.remote.0);
+        let kind = u32::from_le_bytes([key.direction.0, key.family, key.protocol, 0]);
+        let numbers = u64::from(kind) << 16 | u64::from(key.remote_port);
+        let remote_hash = sip.words([address as u64, (address >> 64) as u64, numbers]);
+        Self { key: *key, program, remote_hash, flow_hash: sip.words([remote_hash ^ key.endpoint]) }
     }
 }

@@ -35,6 +35,7 @@ mod list;
 mod live;
 mod memory;
 mod outgoing;
+mod pathhash;
 mod pending;
 mod processes;
 mod programs;
@@ -42,6 +43,7 @@ mod reports;
 mod service;
 mod sets;
 mod siphash;
+mod stamps;
 mod time;
 
 pub use flow::{Ability, Flow, FlowKey};
@@ -52,6 +54,7 @@ pub use time::Instant;
 
 use cache::{Cache, CacheRoom};
 use facts::Facts;
+use flow::Subject;
 use ids::Ids;
 use live::LiveFlows;
 use pending::{PendTable, Stage};
@@ -142,7 +145,7 @@ impl<P> Gate<P> {
             draining: false,
             latest: Instant::default(),
             pending: PendTable::new(settings.max_pended as usize)?,
-            cache: Cache::new(sip, CacheRoom::new(settings.max_cached as usize)?)?,
+            cache: Cache::new(CacheRoom::new(settings.max_cached as usize)?)?,
             live: LiveFlows::new()?,
             programs: Programs::new(sip)?,
             reports: Reports::new()?,
@@ -155,28 +158,28 @@ impl<P> Gate<P> {
     pub fn classify(&mut self, now: Instant, flow: &Flow<'_>, ability: Ability) -> Action {
         let now = self.tick(now);
         self.counters.classified += 1;
-        self.forget_predecessors(&flow.key);
+        let subject = self.subject(flow);
+        self.forget_predecessors(&subject);
         if self.is_own(flow) {
             self.counters.exempted += 1;
             return Action::Permit;
         }
-        let program = self.programs.id(flow.program);
-        if let Some(verdict) = self.cache.valid(now, program, &flow.key) {
+        if let Some(verdict) = self.cache.valid(now, &subject) {
             self.count_cached(verdict);
             if ability == Ability::ReportOnly {
-                self.report(flow, program, verdict, Because::CACHED);
+                self.report(flow, &subject, verdict, Because::CACHED);
             }
             return verdict.into();
         }
         if ability == Ability::Hold && self.owner.is_some() && !self.draining {
-            if let Some(id) = self.hold(now, flow, program) {
+            if let Some(id) = self.hold(now, flow, &subject) {
                 return Action::Pend(id);
             }
             self.counters.limited += 1;
-            return self.fall_back(flow, program, Because::LIMIT);
+            return self.fall_back(flow, &subject, Because::LIMIT);
         }
         self.counters.fell_back += 1;
-        self.fall_back(flow, program, Because::FALLBACK)
+        self.fall_back(flow, &subject, Because::FALLBACK)
     }
 
     /// Answers a reauthorize. `completion` says that it follows a completion, or that its reason is unknown.
@@ -200,13 +203,13 @@ impl<P> Gate<P> {
             self.counters.foreign_reauthorized += 1;
             return Reauthorized::Leave;
         }
-        let program = self.programs.id(flow.program);
-        let live = self.live.find(flow.key.hash(self.sip), &flow.key);
-        let said = live.filter(|live| self.cache.is_current(live.stamp, program)).map(|live| live.verdict);
-        let known = said.or_else(|| self.cache.valid(now, program, &flow.key));
+        let subject = self.subject(flow);
+        let live = self.live.find(&subject);
+        let said = live.filter(|live| self.cache.is_current(live.stamp, subject.program)).map(|live| live.verdict);
+        let known = said.or_else(|| self.cache.valid(now, &subject));
         if completion && known.is_none() && live.is_none() {
             self.counters.orphaned += 1;
-            return Reauthorized::Verdict(self.fallback(&flow.key, program));
+            return Reauthorized::Verdict(self.fallback(&subject));
         }
         self.counters.foreign_reauthorized += 1;
         known.map_or(Reauthorized::Leave, Reauthorized::Cached)
@@ -234,7 +237,7 @@ impl<P> Gate<P> {
             }
             None => {
                 self.counters.doors.pend_failed += 1;
-                self.fallback(&record.facts.key, record.facts.program)
+                self.fallback(&record.facts.subject(self.sip))
             }
         }
     }
@@ -254,7 +257,8 @@ impl<P> Gate<P> {
         while let Some(record) = self.pending.oldest_undecided()
             && record.since.after_millis(self.settings.deadline_ms) <= now
         {
-            self.decide_by_fallback(record.id, record.facts.key, record.facts.program, |doors| &mut doors.deadline);
+            let (id, subject) = (record.id, record.facts.subject(self.sip));
+            self.decide_by_fallback(id, &subject, |doors| &mut doors.deadline);
         }
         while let Some(record) = self.pending.oldest_handed_out()
             && record.since.after_millis(GRACE_MS) <= now
@@ -324,10 +328,14 @@ impl<P> Gate<P> {
         self.latest
     }
 
+    fn subject(&self, flow: &Flow<'_>) -> Subject {
+        Subject::new(self.sip, &flow.key, self.programs.id(flow.program))
+    }
+
     /// A new connection has this key: nothing said about an earlier one may reach it.
-    fn forget_predecessors(&mut self, key: &FlowKey) {
-        self.live.forget(key.hash(self.sip), key);
-        while let Some(id) = self.pending.supersede(self.sip, key) {
+    fn forget_predecessors(&mut self, subject: &Subject) {
+        self.live.forget(subject);
+        while let Some(id) = self.pending.supersede(self.sip, &subject.key) {
             self.discard(id);
         }
     }
@@ -337,14 +345,14 @@ impl<P> Gate<P> {
         self.owner.is_some_and(|owner| owner.process_id == flow.process_id)
     }
 
-    fn hold(&mut self, now: Instant, flow: &Flow<'_>, program: u64) -> Option<RequestId> {
+    fn hold(&mut self, now: Instant, flow: &Flow<'_>, subject: &Subject) -> Option<RequestId> {
         let of_process = self.pending.count_of_process(self.sip, flow.process_id);
         if self.pending.used() >= self.settings.max_pended as usize
             || of_process >= self.settings.max_pended_per_process
         {
             return None;
         }
-        let facts = self.keep(flow, program);
+        let facts = self.keep(flow, subject);
         let id = self.pending.insert(self.sip, &mut self.ids, facts, now, self.cache.stamp());
         match id {
             Some(_) => self.counters.held += 1,
@@ -353,24 +361,24 @@ impl<P> Gate<P> {
         id
     }
 
-    fn keep(&mut self, flow: &Flow<'_>, program: u64) -> Facts {
-        Facts::of(flow, program, self.programs.keep(program, flow.program))
+    fn keep(&mut self, flow: &Flow<'_>, subject: &Subject) -> Facts {
+        Facts::of(flow, subject.program, self.programs.keep(subject.program, flow.program))
     }
 
-    fn fall_back(&mut self, flow: &Flow<'_>, program: u64, because: Because) -> Action {
-        let verdict = self.fallback(&flow.key, program);
-        self.report(flow, program, verdict, because);
+    fn fall_back(&mut self, flow: &Flow<'_>, subject: &Subject, because: Because) -> Action {
+        let verdict = self.fallback(subject);
+        self.report(flow, subject, verdict, because);
         verdict.into()
     }
 
-    fn fallback(&self, key: &FlowKey, program: u64) -> Verdict {
-        let fallback = match key.direction {
+    fn fallback(&self, subject: &Subject) -> Verdict {
+        let fallback = match subject.key.direction {
             Direction::OUTBOUND => self.settings.fallback_outbound,
             _ => self.settings.fallback_inbound,
         };
         match fallback {
             Fallback::PERMIT => Verdict::PERMIT,
-            Fallback::LAST => self.cache.last_known(program, key).unwrap_or(Verdict::BLOCK),
+            Fallback::LAST => self.cache.last_known(subject).unwrap_or(Verdict::BLOCK),
             _ => Verdict::BLOCK,
         }
     }
@@ -386,10 +394,10 @@ impl<P> Gate<P> {
     /// Ends a record whose reauthorize has come.
     fn claim(&mut self, id: RequestId) -> Option<Verdict> {
         let record = self.pending.remove(self.sip, id)?;
-        let (key, verdict) = (record.facts.key, record.verdict?);
+        let verdict = record.verdict?;
         self.counters.claimed += 1;
         self.programs.release(record.facts.path);
-        self.live.insert(key.hash(self.sip), key, record.stamp, verdict);
+        self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
         Some(verdict)
     }
 
@@ -403,12 +411,13 @@ impl<P> Gate<P> {
 
     fn release_all(&mut self, door: fn(&mut Doors) -> &mut u64) {
         while let Some(record) = self.pending.oldest_undecided() {
-            self.decide_by_fallback(record.id, record.facts.key, record.facts.program, door);
+            let (id, subject) = (record.id, record.facts.subject(self.sip));
+            self.decide_by_fallback(id, &subject, door);
         }
     }
 
-    fn decide_by_fallback(&mut self, id: RequestId, key: FlowKey, program: u64, door: fn(&mut Doors) -> &mut u64) {
-        self.pending.decide(id, self.fallback(&key, program), self.cache.stamp());
+    fn decide_by_fallback(&mut self, id: RequestId, subject: &Subject, door: fn(&mut Doors) -> &mut u64) {
+        self.pending.decide(id, self.fallback(subject), self.cache.stamp());
         *door(&mut self.counters.doors) += 1;
     }
 }

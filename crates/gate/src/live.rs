@@ -8,7 +8,7 @@
 //!
 //! Neighbours: `crate::Gate` adds a flow when its verdict is claimed; `cache` explains stamps.
 
-use crate::flow::FlowKey;
+use crate::flow::{FlowKey, Subject};
 use crate::memory::OutOfMemory;
 use crate::sets::Sets;
 use wire::verdict::Verdict;
@@ -33,18 +33,18 @@ impl LiveFlows {
         Ok(Self { flows: Sets::new(FLOWS)? })
     }
 
-    pub(crate) fn find(&self, hash: u64, key: &FlowKey) -> Option<&Live> {
-        self.flows.find(hash, |flow| flow.key == *key)
+    pub(crate) fn find(&self, subject: &Subject) -> Option<&Live> {
+        self.flows.find(subject.flow_hash, |flow| flow.key == subject.key)
     }
 
-    pub(crate) fn insert(&mut self, hash: u64, key: FlowKey, stamp: u32, verdict: Verdict) {
-        self.forget(hash, &key);
+    pub(crate) fn insert(&mut self, subject: &Subject, stamp: u32, verdict: Verdict) {
+        self.forget(subject);
         // What it displaces is forgotten.
-        let _ = self.flows.insert(hash, Live { key, stamp, verdict }, |_| false);
+        let _ = self.flows.insert(subject.flow_hash, Live { key: subject.key, stamp, verdict }, |_| false);
     }
 
     #[inline]
-    pub(crate) fn forget(&mut self, hash: u64, key: &FlowKey) {
-        self.flows.remove(hash, |flow| flow.key == *key);
+    pub(crate) fn forget(&mut self, subject: &Subject) {
+        self.flows.remove(subject.flow_hash, |flow| flow.key == subject.key);
     }
 }

@@ -6,9 +6,10 @@
 //! Invariants: a path stays while anything refers to it; every [`PathRef`] but `NONE` is released exactly once.
 //! When there is no room the path is left out, never waited for. Memory is fixed.
 //!
-//! Neighbours: `pending` and `reports` hold references; `crate::Gate` takes and releases them.
+//! Neighbours: `pathhash` makes the ids; `pending` and `reports` hold references; `crate::Gate` takes and releases them.
 
 use crate::memory::{OutOfMemory, filled};
+use crate::pathhash::PathHash;
 use crate::siphash::SipKey;
 use alloc::vec::Vec;
 use wire::request::MAX_PATH_BYTES;
@@ -28,7 +29,7 @@ impl PathRef {
 }
 
 pub(crate) struct Programs {
-    sip: SipKey,
+    names: PathHash,
     paths: Vec<Path>,
 }
 
@@ -43,13 +44,13 @@ struct Path {
 impl Programs {
     pub(crate) fn new(sip: SipKey) -> Result<Self, OutOfMemory> {
         let empty = Path { program: 0, references: 0, len: 0, bytes: [0; MAX_PATH_BYTES] };
-        Ok(Self { sip, paths: filled(PATHS, empty)? })
+        Ok(Self { names: PathHash::new(sip), paths: filled(PATHS, empty)? })
     }
 
     /// The id of the program with this path; `0` for no path.
     #[inline]
     pub(crate) fn id(&self, path: &[u8]) -> u64 {
-        if path.is_empty() { 0 } else { self.sip.bytes(path).max(1) }
+        if path.is_empty() { 0 } else { self.names.hash(path).max(1) }
     }
 
     /// Keeps a path, cut to [`MAX_PATH_BYTES`], until the reference is released.

@@ -133,8 +133,8 @@ impl<P> Gate<P> {
             self.counters.stale_answers += 1;
             return Outcome::STALE;
         };
-        let (facts, stamp) = (record.facts, record.stamp);
-        self.cache.remember(now, facts.program, &facts.key, stamp, answer);
+        let (subject, stamp) = (record.facts.subject(self.sip), record.stamp);
+        self.cache.remember(now, &subject, stamp, answer);
         self.pending.decide(answer.request, answer.verdict, stamp);
         self.counters.doors.verdict += 1;
         Outcome::ACCEPTED

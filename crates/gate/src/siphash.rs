@@ -1,9 +1,9 @@
-//! SipHash-1-3, keyed: names programs and spreads keys over tables, so that nobody outside can choose what collides.
+//! SipHash-1-3, keyed: spreads keys over tables so that nobody outside can choose what collides.
 //!
 //! Construction: Aumasson and Bernstein, "SipHash: a fast short-input PRF", with one compression round and three
-//! finalization rounds. A whole number of words hashes as their little-endian bytes would.
+//! finalization rounds. Words hash as their little-endian bytes would.
 //!
-//! Neighbours: `flow` and `cache` hash words, `programs` hashes paths.
+//! Neighbours: `flow`, `ids` and `processes` hash words; `pathhash` builds on it.
 
 /// The secret key.
 #[derive(Clone, Copy)]
@@ -12,17 +12,6 @@ pub(crate) struct SipKey([u64; 2]);
 impl SipKey {
     pub(crate) const fn new(key: [u64; 2]) -> Self {
         Self(key)
-    }
-
-    /// Hashes bytes.
-    pub(crate) fn bytes(self, bytes: &[u8]) -> u64 {
-        let mut state = State::new(self);
-        let (words, rest) = bytes.as_chunks::<8>();
-        for word in words {
-            state.absorb(u64::from_le_bytes(*word));
-        }
-        let tail = rest.iter().rev().fold(0, |tail, byte| tail << 8 | u64::from(*byte));
-        state.finish(tail, bytes.len())
     }
 
     /// Hashes words.
@@ -36,11 +25,12 @@ impl SipKey {
     }
 }
 
-struct State([u64; 4]);
+/// A hash under way.
+pub(crate) struct State([u64; 4]);
 
 impl State {
     #[inline]
-    fn new(SipKey([k0, k1]): SipKey) -> Self {
+    pub(crate) fn new(SipKey([k0, k1]): SipKey) -> Self {
         Self([
             k0 ^ 0x736f_6d65_7073_6575,
             k1 ^ 0x646f_7261_6e64_6f6d,
@@ -50,7 +40,7 @@ impl State {
     }
 
     #[inline]
-    fn absorb(&mut self, word: u64) {
+    pub(crate) fn absorb(&mut self, word: u64) {
         let [_, _, _, d] = &mut self.0;
         *d ^= word;
         self.round();
@@ -59,7 +49,7 @@ impl State {
     }
 
     #[inline]
-    fn finish(mut self, tail: u64, len: usize) -> u64 {
+    pub(crate) fn finish(mut self, tail: u64, len: usize) -> u64 {
         self.absorb((len as u64) << 56 | tail);
         let [_, _, c, _] = &mut self.0;
         *c ^= 0xff;
@@ -88,29 +78,19 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::SipKey;
-    use core::hash::{Hash, Hasher};
+    use std::hash::{DefaultHasher, Hasher};
 
-    const KEY: SipKey = SipKey::new([0x0706_0504_0302_0100, 0x0f0e_0d0c_0b0a_0908]);
-
-    #[test]
-    fn words_hash_as_their_bytes() {
-        let words = [1, u64::MAX, 0x0123_4567_89ab_cdef];
-        let mut bytes = [0; 24];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_le_bytes());
-        }
-        assert_eq!(KEY.words(words), KEY.bytes(&bytes));
-    }
-
-    /// The standard library's default hasher is SipHash-1-3 with a zero key ("DefaultHasher").
+    /// The standard library's default hasher is SipHash-1-3 with a zero key.
     #[test]
     fn agrees_with_the_standard_library() {
-        extern crate std;
-        let data: [u8; 40] = core::array::from_fn(|i| (i * 7) as u8);
-        for len in 0..data.len() {
-            let mut theirs = std::hash::DefaultHasher::new();
-            data.get(..len).into_iter().flatten().for_each(|byte| byte.hash(&mut theirs));
-            assert_eq!(SipKey::new([0, 0]).bytes(&data[..len]), theirs.finish(), "{len} bytes");
-        }
+        let theirs = |words: &[u64]| {
+            let mut hasher = DefaultHasher::new();
+            words.iter().for_each(|word| hasher.write(&word.to_le_bytes()));
+            hasher.finish()
+        };
+        let sip = SipKey::new([0, 0]);
+        assert_eq!(sip.words([]), theirs(&[]));
+        assert_eq!(sip.words([7]), theirs(&[7]));
+        assert_eq!(sip.words([1, u64::MAX, 0x0123_4567_89ab_cdef]), theirs(&[1, u64::MAX, 0x0123_4567_89ab_cdef]));
     }
 }

@@ -1,0 +1,113 @@
+//! Stamps: when a thing was asked, counted in changes of the rules.
+//!
+//! A new epoch and each `FORGET` raise a floor, and what was asked below its floor does not count any more. So neither
+//! costs time, however many verdicts are cached.
+//!
+//! Neighbours: `cache` stamps its entries, `live` its flows.
+
+use crate::memory::{OutOfMemory, filled};
+use alloc::vec::Vec;
+
+/// Programs are forgotten in groups: those whose ids have the same low bits.
+const GROUPS: usize = 4096;
+
+pub(crate) struct Stamps {
+    now: u32,
+    /// Below are stamps from before the last new epoch.
+    epoch: u32,
+    /// Below are stamps from before the last `FORGET` of all.
+    forgotten: u32,
+    /// The same for each group of programs.
+    groups: Vec<u32>,
+}
+
+impl Stamps {
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
+        Ok(Self { now: 0, epoch: 0, forgotten: 0, groups: filled(GROUPS, 0)? })
+    }
+
+    /// The stamp for what is asked now.
+    pub(crate) fn now(&self) -> u32 {
+        self.now
+    }
+
+    /// Whether what was asked then about a program is still true.
+    #[inline]
+    pub(crate) fn is_current(&self, stamp: u32, program: u64) -> bool {
+        stamp >= self.epoch && stamp < u32::MAX && self.is_remembered(stamp, program)
+    }
+
+    /// Whether what was asked then about a program may still be the last word on it.
+    #[inline]
+    pub(crate) fn is_remembered(&self, stamp: u32, program: u64) -> bool {
+        self.is_kept(stamp) && self.groups.get(group(program)).is_none_or(|floor| stamp >= *floor)
+    }
+
+    /// Whether what was asked then has not been forgotten together with all else.
+    pub(crate) fn is_kept(&self, stamp: u32) -> bool {
+        stamp >= self.forgotten
+    }
+
+    pub(crate) fn new_epoch(&mut self) {
+        self.epoch = self.advance();
+    }
+
+    pub(crate) fn forget_all(&mut self) {
+        self.forgotten = self.advance();
+    }
+
+    pub(crate) fn forget_program(&mut self, program: u64) {
+        let now = self.advance();
+        if let Some(floor) = self.groups.get_mut(group(program)) {
+            *floor = now;
+        }
+    }
+
+    /// Stops, not wraps, after four thousand million changes of rules: from then on nothing is current.
+    fn advance(&mut self) -> u32 {
+        self.now = self.now.saturating_add(1);
+        self.now
+    }
+}
+
+fn group(program: u64) -> usize {
+    program as usize % GROUPS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_epoch_ends_what_is_current_but_not_what_is_remembered() {
+        let mut stamps = Stamps::new().unwrap();
+        let asked = stamps.now();
+        assert!(stamps.is_current(asked, 5));
+        stamps.new_epoch();
+        assert!(!stamps.is_current(asked, 5));
+        assert!(stamps.is_remembered(asked, 5));
+        assert!(stamps.is_current(stamps.now(), 5));
+    }
+
+    #[test]
+    fn forgetting_a_program_leaves_other_groups_alone() {
+        let mut stamps = Stamps::new().unwrap();
+        let asked = stamps.now();
+        stamps.forget_program(5);
+        assert!(!stamps.is_remembered(asked, 5));
+        assert!(!stamps.is_remembered(asked, 5 + GROUPS as u64), "the same group");
+        assert!(stamps.is_current(asked, 6));
+        stamps.forget_all();
+        assert!(!stamps.is_remembered(asked, 6));
+    }
+
+    #[test]
+    fn when_stamps_run_out_nothing_is_current() {
+        let mut stamps = Stamps::new().unwrap();
+        stamps.now = u32::MAX - 1;
+        stamps.new_epoch();
+        let asked = stamps.now();
+        stamps.new_epoch();
+        assert!(!stamps.is_current(asked, 5));
+    }
+}
