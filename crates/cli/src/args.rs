@@ -1,0 +1,251 @@
+//! The language of the command line.
+//!
+//! Invariants: what parses is right, so that a command fails for reasons of the machine only; help says what a person
+//! needs without another page. Neighbours: `commands` carries it out.
+
+use crate::failure::exit_codes;
+use clap::{Parser, Subcommand, ValueEnum};
+use service::exempt::{Exemptions, PatternError};
+use std::path::PathBuf;
+use wire::settings::{Fallback, Settings};
+use wire::verdict::Scope;
+
+/// Tollgate holds every new network connection until it is decided.
+///
+/// A driver stops each connection at the gate; this program decides; the driver enforces. The driver and this program
+/// need administrator rights.
+#[derive(Debug, Parser)]
+#[command(name = "tollgate", version, after_help = exit_codes(), after_long_help = first_steps())]
+pub struct Args {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Permit every connection, and show each
+    #[command(after_help = examples("permit"))]
+    Permit(Gate),
+    /// Block every connection that is not exempt, and show each
+    #[command(after_help = examples("block"))]
+    Block(Gate),
+    /// Show the driver's counters
+    Status {
+        /// Print one JSON object instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Install, start, stop or uninstall the driver (Windows)
+    #[command(subcommand)]
+    Driver(Driver),
+}
+
+/// How to keep the gate.
+#[derive(Debug, clap::Args)]
+pub struct Gate {
+    /// Permit this program whatever the mode; may be repeated
+    ///
+    /// PATH is a file name or a full path, and upper or lower case does not matter. A file name such as `node.exe`
+    /// matches every program with exactly that name, in any folder. A path matches that one file, written as
+    /// C:\Tools\node.exe, \\server\share\node.exe, \??\C:\Tools\node.exe or
+    /// \Device\HarddiskVolume3\Tools\node.exe. There are no wildcards, links are not followed, and short (8.3) names
+    /// do not match. A program whose path the driver does not know is never exempt.
+    ///
+    /// Name resolution is exempt without asking: svchost.exe in the system folder to remote ports 53 (DNS), 853 (DNS
+    /// over TLS), 5353 (multicast DNS) and 5355 (LLMNR). Programs that resolve names themselves are not.
+    #[arg(long, value_name = "PATH", value_parser = program)]
+    pub exempt: Vec<String>,
+
+    /// How long a connection may wait for its decision: 10ms to 10m
+    ///
+    /// After that, the fallback decides.
+    #[arg(long, value_name = "TIME", default_value = "20s", value_parser = deadline)]
+    pub deadline: u32,
+
+    /// What the driver answers without us: when nobody is attached, after the deadline, over a limit
+    ///
+    /// It also answers operations that cannot be held yet (everything but TCP), so `block` blocks name resolution over
+    /// UDP, too.
+    #[arg(long, value_enum, default_value_t = FallbackArg::Permit)]
+    pub fallback: FallbackArg,
+
+    /// What the driver remembers of a decision, so that like connections are not held again
+    ///
+    /// They are not shown then either. What is remembered ends with this program, unless the fallback is `last`.
+    #[arg(long, value_enum, default_value_t = RememberArg::None)]
+    pub remember: RememberArg,
+
+    /// Whether to show operations that the driver reports instead of holding them (everything but TCP)
+    #[arg(long, value_enum, default_value_t = YesNo::Yes)]
+    pub log_reports: YesNo,
+
+    /// Print one JSON object per line
+    #[arg(long)]
+    pub json: bool,
+
+    /// Do not show connections, only that we attach and what was done in the end
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// What to do with the driver.
+#[derive(Debug, Subcommand)]
+pub enum Driver {
+    /// Copy the driver's file to where drivers live, and create its service; again to update both
+    Install {
+        /// The driver's file; default is tollgate.sys beside this program
+        #[arg(long, value_name = "FILE")]
+        file: Option<PathBuf>,
+    },
+    /// Start the driver
+    Start,
+    /// Stop the driver; what it holds is released by the fallback
+    Stop,
+    /// Stop the driver, and delete its service and its file
+    Uninstall,
+    /// Show whether the driver is installed and running
+    Status {
+        /// Print one JSON object instead of a line
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// A fallback, as a word.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum FallbackArg {
+    /// Permit
+    Permit,
+    /// Block
+    Block,
+    /// What was decided last for the same program and remote, else block
+    Last,
+}
+
+impl From<FallbackArg> for Fallback {
+    fn from(word: FallbackArg) -> Self {
+        match word {
+            FallbackArg::Permit => Self::PERMIT,
+            FallbackArg::Block => Self::BLOCK,
+            FallbackArg::Last => Self::LAST,
+        }
+    }
+}
+
+/// A scope, as a word.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RememberArg {
+    /// Nothing: every connection is held
+    None,
+    /// The program together with the remote address and port
+    Remote,
+    /// The program, whatever it connects to
+    Program,
+}
+
+impl From<RememberArg> for Scope {
+    fn from(word: RememberArg) -> Self {
+        match word {
+            RememberArg::None => Self::OPERATION,
+            RememberArg::Remote => Self::REMOTE,
+            RememberArg::Program => Self::PROGRAM,
+        }
+    }
+}
+
+/// Yes or no.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum YesNo {
+    /// Yes
+    Yes,
+    /// No
+    No,
+}
+
+fn program(text: &str) -> Result<String, PatternError> {
+    Exemptions::default().add(text)?;
+    Ok(text.to_owned())
+}
+
+/// A number and `ms`, `s` or `m`, as milliseconds.
+fn deadline(text: &str) -> Result<u32, String> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit_ms = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        _ => return Err("give a whole number and a unit: ms, s or m".to_owned()),
+    };
+    let range = Settings::DEADLINE_MS;
+    number
+        .parse::<u32>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit_ms))
+        .filter(|ms| range.contains(ms))
+        .ok_or_else(|| format!("it must be {} ms to {} minutes", range.start(), range.end() / 60_000))
+}
+
+fn examples(mode: &str) -> String {
+    format!(
+        "Examples:
+  tollgate {mode}                               until Ctrl-C
+  tollgate {mode} --exempt node.exe             programs of that name are permitted
+  tollgate {mode} --exempt C:\\Tools\\node.exe    that program is permitted
+  tollgate {mode} --json > connections.jsonl    a line for each connection, for other programs
+
+Each line shows when, verdict, program, protocol, remote, process and why. `reported` marks what the driver
+decided itself. Ctrl-C detaches; what is then still held is released by the fallback."
+    )
+}
+
+fn first_steps() -> String {
+    format!(
+        "First steps, as administrator:
+  tollgate driver install        once; takes tollgate.sys from beside this program
+  tollgate driver start
+  tollgate block --exempt curl.exe
+
+{}",
+        exit_codes()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_language_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn a_deadline_is_a_number_and_a_unit_within_what_the_driver_takes() {
+        assert_eq!(deadline("500ms"), Ok(500));
+        assert_eq!(deadline("20s"), Ok(20_000));
+        assert_eq!(deadline("10m"), Ok(600_000));
+        for bad in ["", "20", "s", "-1s", "9ms", "11m", "99999999999s", "4294967295m", "1.5s", "2h"] {
+            assert!(deadline(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_cannot_be_meant_is_refused() {
+        assert_eq!(program("node.exe").as_deref(), Ok("node.exe"));
+        assert_eq!(program(r"tools\node.exe"), Err(PatternError::Relative));
+    }
+
+    #[test]
+    fn the_defaults_hold_every_connection_and_fail_open() {
+        let args = Args::try_parse_from(["tollgate", "block"]).unwrap();
+        let Command::Block(gate) = args.command else { panic!("{args:?}") };
+        assert_eq!(gate.deadline, Settings::INITIAL.deadline_ms);
+        assert_eq!(Scope::from(gate.remember), Scope::OPERATION);
+        assert_eq!(Fallback::from(gate.fallback), Settings::INITIAL.fallback_outbound);
+        assert_eq!(gate.log_reports, YesNo::Yes);
+    }
+}

@@ -1,0 +1,70 @@
+//! The program as it is run: arguments, output, exit code.
+
+use std::process::{Command, Output};
+
+fn tollgate(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tollgate")).args(args).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn help_teaches_the_first_steps_and_the_exit_codes() {
+    let output = tollgate(&["--help"]);
+    assert_eq!(output.status.code(), Some(0));
+    let help = stdout(&output);
+    for taught in ["tollgate driver install", "Exit codes:", " 7  another service is attached"] {
+        assert!(help.contains(taught), "{taught} is not in\n{help}");
+    }
+}
+
+#[test]
+fn help_says_how_an_exemption_matches() {
+    let help = stdout(&tollgate(&["block", "--help"]));
+    for taught in ["upper or lower case", r"C:\Tools\node.exe", r"\Device\HarddiskVolume3", "svchost.exe"] {
+        assert!(help.contains(taught), "{taught} is not in\n{help}");
+    }
+}
+
+#[test]
+fn bad_arguments_have_an_exit_code_and_a_reason() {
+    for (args, reason) in [
+        (&[][..], "Usage"),
+        (&["permit", "--exempt", r"tools\node.exe"], "relative path"),
+        (&["permit", "--exempt", ""], "empty"),
+        (&["block", "--deadline", "2h"], "ms, s or m"),
+        (&["block", "--fallback", "maybe"], "possible values: permit, block, last"),
+        (&["driver"], "Usage"),
+        (&["gate"], "unrecognized subcommand"),
+    ] {
+        let output = tollgate(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(reason), "{args:?}: {}", stderr(&output));
+    }
+}
+
+#[cfg(not(windows))]
+#[test]
+fn what_needs_the_windows_driver_says_so_elsewhere() {
+    for args in [
+        &["permit"][..],
+        &["block", "--exempt", "curl.exe", "--json"],
+        &["status"],
+        &["driver", "install"],
+        &["driver", "start"],
+        &["driver", "stop"],
+        &["driver", "uninstall"],
+        &["driver", "status"],
+    ] {
+        let output = tollgate(args);
+        assert_eq!(output.status.code(), Some(10), "{args:?}");
+        assert!(stderr(&output).contains("Windows"), "{args:?}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "", "{args:?}");
+    }
+}
