@@ -24,12 +24,42 @@ impl Callout for Connect {
     }
 
     fn filter_changed(change: FilterChange, filter_id: u64) {
-        debug::print(Level::Info, format_args!("Tollgate: filter {filter_id} {change:?}"));
+        log_filter(change, filter_id);
     }
 
     fn flow_deleted(layer: u16, _context: u64) {
-        // We associate no contexts, so this is never called; the engine wants the function all the same.
-        debug::print(Level::Warning, format_args!("Tollgate: unexpected flow delete at layer {layer}"));
+        log_flow_deleted(layer);
+    }
+}
+
+/// The callout at ALE_ENDPOINT_CLOSURE, V4 and V6.
+pub(crate) enum Closure {}
+
+impl Callout for Closure {
+    fn classify(classify: &mut Classify<'_>) {
+        if let Some(driver) = Tollgate::slot().enter() {
+            closure(&driver, classify);
+        }
+    }
+
+    fn filter_changed(change: FilterChange, filter_id: u64) {
+        log_filter(change, filter_id);
+    }
+
+    fn flow_deleted(layer: u16, _context: u64) {
+        log_flow_deleted(layer);
+    }
+}
+
+/// A socket goes away. What it holds is completed before this classify returns: nobody promises that the operation can be
+/// completed later (R32).
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+fn closure(driver: &Tollgate, classify: &Classify<'_>) {
+    if let Some(endpoint) = classify.endpoint() {
+        driver.gate.lock().handle_closure(driver.now(), endpoint);
+        driver.complete_ready();
     }
 }
 
@@ -105,6 +135,15 @@ fn apply(classify: &mut Classify<'_>, verdict: Verdict) {
         Verdict::PERMIT => classify.permit(),
         _ => classify.block(),
     }
+}
+
+fn log_filter(change: FilterChange, filter_id: u64) {
+    debug::print(Level::Info, format_args!("Tollgate: filter {filter_id} {change:?}"));
+}
+
+/// We associate no contexts, so this is never called; the engine wants the function all the same.
+fn log_flow_deleted(layer: u16) {
+    debug::print(Level::Warning, format_args!("Tollgate: unexpected flow delete at layer {layer}"));
 }
 
 /// The flow of a classify, in the gate's words. What is missing is zero.

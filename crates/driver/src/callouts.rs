@@ -1,30 +1,32 @@
 //! Our callouts, a row each, and the objects in the filter engine that make it call them.
 
-use crate::ale::Connect;
+use crate::ale::{Closure, Connect};
 use crate::names;
 use nt::device::Device;
 use nt::status::Result;
 use nt::string::NameRef;
 use nt::wfp::callout::RegisteredCallout;
-use nt::wfp::engine::{CalloutFilter, Session, SubLayer};
-use nt::wfp::{Guid, connect};
+use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer};
+use nt::wfp::{Guid, closure, connect};
 
-/// One callout: where it stands, and who answers.
+/// One callout: where it stands, who answers, and whether the answer counts.
 struct Row {
     callout: Guid,
     filter: Guid,
     layer: Guid,
     name: NameRef,
     register: fn(&Device, Guid) -> Result<RegisteredCallout>,
+    role: Role,
 }
 
-const ROWS: [Row; COUNT] = [
+const ROWS: &[Row; COUNT] = &[
     Row {
         callout: names::CONNECT_V4,
         filter: names::CONNECT_V4_FILTER,
         layer: connect::LAYER_V4,
         name: nt::name!("Tollgate outbound IPv4"),
         register: RegisteredCallout::register::<Connect>,
+        role: Role::Decides,
     },
     Row {
         callout: names::CONNECT_V6,
@@ -32,23 +34,44 @@ const ROWS: [Row; COUNT] = [
         layer: connect::LAYER_V6,
         name: nt::name!("Tollgate outbound IPv6"),
         register: RegisteredCallout::register::<Connect>,
+        role: Role::Decides,
+    },
+    Row {
+        callout: names::CLOSURE_V4,
+        filter: names::CLOSURE_V4_FILTER,
+        layer: closure::LAYER_V4,
+        name: nt::name!("Tollgate closure IPv4"),
+        register: RegisteredCallout::register::<Closure>,
+        role: Role::Observes,
+    },
+    Row {
+        callout: names::CLOSURE_V6,
+        filter: names::CLOSURE_V6_FILTER,
+        layer: closure::LAYER_V6,
+        name: nt::name!("Tollgate closure IPv6"),
+        register: RegisteredCallout::register::<Closure>,
+        role: Role::Observes,
     },
 ];
 
-/// How many callouts there are.
-pub(crate) const COUNT: usize = 2;
+const COUNT: usize = 4;
 
 /// All callouts, registered with the run-time engine. Unregistered when dropped, which waits for running classifies.
-pub(crate) type Registered = [RegisteredCallout; COUNT];
+pub(crate) struct Registered {
+    _callouts: [Option<RegisteredCallout>; COUNT],
+}
 
 /// Registers all callouts, or none.
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 pub(crate) fn register(device: &Device) -> Result<Registered> {
-    let [v4, v6] = &ROWS;
-    // A failure drops, and so unregisters, what was registered before.
-    Ok([(v4.register)(device, v4.callout)?, (v6.register)(device, v6.callout)?])
+    let mut callouts = [const { None }; COUNT];
+    for (callout, row) in callouts.iter_mut().zip(ROWS) {
+        // A failure drops, and so unregisters, what was registered before.
+        *callout = Some((row.register)(device, row.callout)?);
+    }
+    Ok(Registered { _callouts: callouts })
 }
 
 /// Adds provider, sublayer, callouts and filters in one transaction. The callouts must be registered already: a filter
@@ -66,7 +89,7 @@ pub(crate) fn add_filters() -> Result<Session> {
         provider: names::PROVIDER,
         weight: names::SUBLAYER_WEIGHT,
     })?;
-    for row in &ROWS {
+    for row in ROWS {
         transaction.add_callout_filter(CalloutFilter {
             callout: row.callout,
             filter: row.filter,
@@ -74,6 +97,7 @@ pub(crate) fn add_filters() -> Result<Session> {
             sublayer: names::SUBLAYER,
             provider: names::PROVIDER,
             name: row.name,
+            role: row.role,
         })?;
     }
     transaction.commit()?;

@@ -27,3 +27,9 @@ pub(crate) const CONNECT_V4_FILTER: Guid = Guid::from_u128(0xfde8f751_fccf_4ebc_
 /// The callout at ALE_AUTH_CONNECT_V6, and its filter.
 pub(crate) const CONNECT_V6: Guid = Guid::from_u128(0x3c7ffc20_0fc3_47a8_9d75_2aef14d2b447);
 pub(crate) const CONNECT_V6_FILTER: Guid = Guid::from_u128(0x63bb3ab7_3055_4421_b7e5_b00a53807211);
+/// The callout at ALE_ENDPOINT_CLOSURE_V4, and its filter.
+pub(crate) const CLOSURE_V4: Guid = Guid::from_u128(0x6f012fa6_3b2d_4fa4_952f_76dffd0bde37);
+pub(crate) const CLOSURE_V4_FILTER: Guid = Guid::from_u128(0x446903bc_6ec8_427e_af10_25e14fe4e6e4);
+/// The callout at ALE_ENDPOINT_CLOSURE_V6, and its filter.
+pub(crate) const CLOSURE_V6: Guid = Guid::from_u128(0x0ad1cf5e_7f55_4b3c_8b4e_35c0f4f14d2a);
+pub(crate) const CLOSURE_V6_FILTER: Guid = Guid::from_u128(0xd2c64b39_8a1f_4c0e_9b83_6a7a1d0c5e91);

@@ -100,6 +100,18 @@ pub struct CalloutFilter {
     pub provider: GUID,
     /// The name of both.
     pub name: NameRef,
+    /// What the filter does with the callout's answer.
+    pub role: Role,
+}
+
+/// What a filter does with its callout's answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Role {
+    /// Permit and block count, no answer leaves the decision to others (`FWP_ACTION_CALLOUT_UNKNOWN`, R29). Blocks while
+    /// the callout is not registered.
+    Decides,
+    /// No answer counts (`FWP_ACTION_CALLOUT_INSPECTION`). Does nothing while the callout is not registered.
+    Observes,
 }
 
 impl Transaction<'_> {
@@ -147,7 +159,7 @@ impl Transaction<'_> {
 
     /// Adds the management object of a registered callout, and an unconditional filter that calls it.
     ///
-    /// While the callout is not registered the filter blocks; so register first (R39).
+    /// While the callout is not registered a deciding filter blocks; so register first (R39).
     ///
     /// # Errors
     /// What the engine says.
@@ -182,7 +194,13 @@ impl Transaction<'_> {
             weight: empty,
             numFilterConditions: 0,
             filterCondition: null_mut(),
-            action: FWPM_ACTION0 { r#type: FWP_ACTION_CALLOUT_UNKNOWN, calloutKey: what.callout },
+            action: FWPM_ACTION0 {
+                r#type: match what.role {
+                    Role::Decides => FWP_ACTION_CALLOUT_UNKNOWN,
+                    Role::Observes => FWP_ACTION_CALLOUT_INSPECTION,
+                },
+                calloutKey: what.callout,
+            },
             context: FWPM_FILTER0_CONTEXT { rawContext: 0 },
             reserved: null_mut(),
             filterId: 0,

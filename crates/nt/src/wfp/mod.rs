@@ -3,6 +3,7 @@
 pub mod bfe;
 pub mod callout;
 pub mod classify;
+pub mod closure;
 pub mod connect;
 pub mod engine;
 pub mod pend;
