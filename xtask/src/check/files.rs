@@ -75,11 +75,14 @@ fn is_named(file: &Path, known: &BTreeSet<PathBuf>) -> Result<bool> {
         }
         _ => (stem.into_owned(), dir),
     };
-    let parents = ["lib.rs", "main.rs", "mod.rs"]
-        .map(|parent| dir.join(parent))
-        .into_iter()
-        .chain([dir.with_extension("rs")])
-        .filter(|parent| known.contains(parent));
+    // In a folder of roots every file may be the parent; elsewhere one of four is.
+    let parents: Vec<PathBuf> = if ROOTS.iter().any(|root| dir.ends_with(root)) {
+        known.iter().filter(|other| other.parent() == Some(dir)).cloned().collect()
+    } else {
+        let inside = ["lib.rs", "main.rs", "mod.rs"].map(|parent| dir.join(parent));
+        inside.into_iter().chain([dir.with_extension("rs")]).collect()
+    };
+    let parents = parents.into_iter().filter(|parent| known.contains(parent));
     for parent in parents {
         if declares(&read(&parent)?, &name) {
             return Ok(true);

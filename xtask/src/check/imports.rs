@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 18] = [
     ("service", &["platform", "wire"]),
     ("cli", &["platform", "service", "wire"]),
     ("e2e", &["wire", "gate", "nt-sys", "nt", "driver", "nt-sim", "wfp-sim", "platform", "service"]),
-    ("lab-fwpkclnt", &["nt-sys", "wfp-sim", "lab-sockets"]),
+    ("lab-fwpkclnt", &["nt-sys", "wfp-sim", "lab-shim", "lab-sockets"]),
     ("lab-shim", &["nt-sys", "lab-sockets"]),
     ("lab-hook", &["lab-sockets"]),
     ("lab-launch", &["lab-sockets"]),
