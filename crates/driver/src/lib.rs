@@ -44,7 +44,6 @@ const STOP_WAIT_MS: u32 = 1_000;
 
 /// The loaded driver.
 pub struct Tollgate {
-    device: Device,
     clock: Clock,
     gate: SpinLock<Gate<Pended>>,
     /// The service's parked `NEXT_REQUESTS` calls.
@@ -53,6 +52,8 @@ pub struct Tollgate {
     filtering: Filtering,
     timer: SpinLock<Option<PeriodicTimer>>,
     link: SpinLock<Option<Link>>,
+    /// Last, so that it is deleted after everything that belongs to it.
+    device: Device,
 }
 
 static SLOT: Slot<Tollgate> = Slot::new(names::STATE_TAG);
@@ -69,7 +70,6 @@ impl Driver for Tollgate {
         let gate = Gate::new(seed(&clock), Settings::INITIAL).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
         let worker = Worker::new(&device)?;
         Ok(Self {
-            device,
             clock,
             gate: SpinLock::new(gate),
             parked: IrpQueue::new(),
@@ -77,6 +77,7 @@ impl Driver for Tollgate {
             filtering: Filtering::new(),
             timer: SpinLock::new(None),
             link: SpinLock::new(None),
+            device,
         })
     }
 

@@ -95,7 +95,7 @@ impl Irp {
         (parameters.InputBufferLength as usize, parameters.OutputBufferLength as usize)
     }
 
-    /// The caller's process.
+    /// The caller's process; 0 for a request that no thread made.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
@@ -103,6 +103,9 @@ impl Irp {
     pub fn process_id(&self) -> u64 {
         // SAFETY: the IRP is ours and not completed.
         let process = unsafe { IoGetRequestorProcess(self.0.as_ptr()) };
+        if process.is_null() {
+            return 0;
+        }
         // SAFETY: the requestor's process object lives at least as long as its request.
         unsafe { PsGetProcessId(process) }.addr() as u64
     }

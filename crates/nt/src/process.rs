@@ -1,29 +1,16 @@
 //! Processes: which one an id means.
 
 use core::ptr::{null_mut, without_provenance_mut};
-use nt_sys::io::IoGetCurrentProcess;
 use nt_sys::ob::ObfDereferenceObject;
-use nt_sys::ps::{EPROCESS, PsGetProcessId, PsGetProcessStartKey, PsLookupProcessByProcessId};
+use nt_sys::ps::{EPROCESS, PsGetProcessStartKey, PsLookupProcessByProcessId};
 
-/// The start key of the calling thread's process, if that is process `id`.
-///
-/// # IRQL
-/// `<= DISPATCH_LEVEL`.
-#[doc(alias = "PsGetProcessStartKey")]
-pub fn current_start_key(id: u64) -> Option<u64> {
-    // SAFETY: no precondition; the current process outlives this call.
-    let process = unsafe { IoGetCurrentProcess() };
-    // SAFETY: as above.
-    let current = unsafe { PsGetProcessId(process) }.addr() as u64;
-    // SAFETY: as above.
-    (current == id).then(|| unsafe { PsGetProcessStartKey(process) })
-}
-
-/// The start key of process `id`, or `None` when there is no such process any more.
+/// The start key of process `id`, or `None` when there is no such process any more. Unlike an id, a start key is never
+/// used again (R35).
 ///
 /// # IRQL
 /// `<= APC_LEVEL`.
 #[doc(alias = "PsLookupProcessByProcessId")]
+#[doc(alias = "PsGetProcessStartKey")]
 pub fn start_key(id: u64) -> Option<u64> {
     let mut process: *mut EPROCESS = null_mut();
     let id = usize::try_from(id).ok()?;
