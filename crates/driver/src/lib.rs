@@ -65,6 +65,8 @@ impl Driver for Tollgate {
         &SLOT
     }
 
+    // Inlined into DriverEntry, it would make a stack frame of more than a page, which does not link (`main`).
+    #[inline(never)]
     fn new(device: Device) -> Result<Self> {
         let clock = Clock::start();
         let gate = Gate::new(seed(&clock), Settings::INITIAL).map_err(|_| Status::INSUFFICIENT_RESOURCES)?;
