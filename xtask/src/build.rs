@@ -83,6 +83,8 @@ pub fn user_image(package: &str, part: &[&str], file: &str) -> Result<PathBuf> {
     let toolchain = Toolchain::choose()?;
     toolchain
         .cargo("build", Target::User)?
+        // GCC's linker puts the line tables into the program; a driver's are in a file of their own.
+        .args(["--config", r#"profile.image.strip="debuginfo""#])
         .args(["--profile", PROFILE, "--package", package])
         .args(part)
         .log(format!("build-{file}"))
