@@ -66,19 +66,19 @@ pub struct Gate {
 
     /// What the driver answers without us: when nobody is attached, after the deadline, over a limit
     ///
-    /// It also answers operations that cannot be held yet (everything but TCP), so `block` blocks name resolution over
-    /// UDP, too.
-    #[arg(long, value_enum, default_value_t = FallbackArg::Permit)]
+    /// It also answers operations that cannot be held yet (everything but TCP), whether exempt or not: `block` blocks
+    /// name resolution over UDP, too.
+    #[arg(long, value_name = "VERDICT", value_enum, default_value_t = FallbackArg::Permit)]
     pub fallback: FallbackArg,
 
     /// What the driver remembers of a decision, so that like connections are not held again
     ///
     /// They are not shown then either. What is remembered ends with this program, unless the fallback is `last`.
-    #[arg(long, value_enum, default_value_t = RememberArg::None)]
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t = RememberArg::None)]
     pub remember: RememberArg,
 
     /// Whether to show operations that the driver reports instead of holding them (everything but TCP)
-    #[arg(long, value_enum, default_value_t = YesNo::Yes)]
+    #[arg(long, value_name = "YES-OR-NO", value_enum, default_value_t = YesNo::Yes)]
     pub log_reports: YesNo,
 
     /// Print one JSON object per line
@@ -116,11 +116,11 @@ pub enum Driver {
 /// A fallback, as a word.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub enum FallbackArg {
-    /// Permit
+    /// Fail open
     Permit,
-    /// Block
+    /// Fail closed
     Block,
-    /// What was decided last for the same program and remote, else block
+    /// What is remembered of the same program and remote, even if it is too old; else block
     Last,
 }
 
@@ -155,12 +155,10 @@ impl From<RememberArg> for Scope {
     }
 }
 
-/// Yes or no.
+/// Yes or no. The words say it; documentation of them would be printed as help.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum YesNo {
-    /// Yes
     Yes,
-    /// No
     No,
 }
 
@@ -196,8 +194,9 @@ fn examples(mode: &str) -> String {
   tollgate {mode} --exempt C:\\Tools\\node.exe    that program is permitted
   tollgate {mode} --json > connections.jsonl    a line for each connection, for other programs
 
-Each line shows when, verdict, program, protocol, remote, process and why. `reported` marks what the driver
-decided itself. Ctrl-C detaches; what is then still held is released by the fallback."
+Each line shows when, verdict, program, protocol, remote, process and why.
+`reported` marks what the driver decided itself.
+Ctrl-C detaches; what is then still held is released by the fallback."
     )
 }
 

@@ -7,7 +7,7 @@ use platform::driver_service::DriverError;
 use platform::enforcer::EnforcerError;
 use service::session::SessionError;
 use std::error::Error;
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 /// What an exit code means.
@@ -72,10 +72,9 @@ pub struct Failure {
 impl Failure {
     /// Prints what happened, why, and what to do next.
     pub fn explain(&self) {
-        eprintln!("error: {}", self.message());
-        if let Some(help) = &self.help {
-            eprintln!("help: {help}");
-        }
+        let help = self.help.as_ref().map(|help| format!("help: {help}\n")).unwrap_or_default();
+        // Standard error may be closed; then the exit code has to do.
+        let _closed = write!(io::stderr(), "error: {}\n{help}", self.message());
     }
 
     /// What the process ends with.

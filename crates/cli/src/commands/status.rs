@@ -5,7 +5,7 @@
 use crate::failure::Failure;
 use crate::output::printer::print;
 use serde_json::json;
-use wire::stats::Stats;
+use wire::stats::{Doors, Stats};
 
 /// Prints the counters.
 pub fn run(json: bool) -> Result<(), Failure> {
@@ -42,7 +42,10 @@ fn as_table(stats: &Stats) -> String {
         ),
         (
             "reauthorized",
-            format!("{} claimed, {} not, {} foreign", stats.claimed, stats.unclaimed, stats.foreign_reauthorized),
+            format!(
+                "{} claimed, {} never came, {} without verdict, {} foreign",
+                stats.claimed, stats.unclaimed, stats.orphaned, stats.foreign_reauthorized
+            ),
         ),
         ("without right", stats.without_right.to_string()),
         ("late answers", stats.stale_answers.to_string()),
@@ -53,38 +56,66 @@ fn as_table(stats: &Stats) -> String {
 }
 
 fn as_json(stats: &Stats) -> String {
-    let doors = &stats.doors;
+    // Without `..`, so that a new counter cannot be left out.
+    let Stats {
+        version,
+        attached,
+        filtering,
+        pended,
+        oldest_ms,
+        queued,
+        cached,
+        epoch,
+        attached_process_id,
+        classified,
+        cache_permitted,
+        cache_blocked,
+        exempted,
+        fell_back,
+        limited,
+        held,
+        doors,
+        claimed,
+        unclaimed,
+        orphaned,
+        foreign_reauthorized,
+        without_right,
+        stale_answers,
+        dropped_reports,
+    } = *stats;
+    let Doors { verdict, deadline, closure, detach, unload, pend_failed } = doors;
     json!({
-        "version": stats.version,
-        "attached": stats.attached != 0,
-        "attached_pid": stats.attached_process_id,
-        "filtering": stats.filtering != 0,
-        "pended": stats.pended,
-        "oldest_ms": stats.oldest_ms,
-        "queued": stats.queued,
-        "cached": stats.cached,
-        "epoch": stats.epoch,
-        "classified": stats.classified,
-        "cache_permitted": stats.cache_permitted,
-        "cache_blocked": stats.cache_blocked,
-        "exempted": stats.exempted,
-        "fell_back": stats.fell_back,
-        "limited": stats.limited,
-        "held": stats.held,
+        "version": version,
+        "attached": attached != 0,
+        "filtering": filtering != 0,
+        "pended": pended,
+        "oldest_ms": oldest_ms,
+        "queued": queued,
+        "cached": cached,
+        "epoch": epoch,
+        "attached_pid": attached_process_id,
+        "classified": classified,
+        "cache_permitted": cache_permitted,
+        "cache_blocked": cache_blocked,
+        "exempted": exempted,
+        "fell_back": fell_back,
+        "limited": limited,
+        "held": held,
         "doors": {
-            "verdict": doors.verdict,
-            "deadline": doors.deadline,
-            "closure": doors.closure,
-            "detach": doors.detach,
-            "unload": doors.unload,
-            "pend_failed": doors.pend_failed,
+            "verdict": verdict,
+            "deadline": deadline,
+            "closure": closure,
+            "detach": detach,
+            "unload": unload,
+            "pend_failed": pend_failed,
         },
-        "claimed": stats.claimed,
-        "unclaimed": stats.unclaimed,
-        "foreign_reauthorized": stats.foreign_reauthorized,
-        "without_right": stats.without_right,
-        "stale_answers": stats.stale_answers,
-        "dropped_reports": stats.dropped_reports,
+        "claimed": claimed,
+        "unclaimed": unclaimed,
+        "orphaned": orphaned,
+        "foreign_reauthorized": foreign_reauthorized,
+        "without_right": without_right,
+        "stale_answers": stale_answers,
+        "dropped_reports": dropped_reports,
     })
     .to_string()
 }
@@ -92,7 +123,6 @@ fn as_json(stats: &Stats) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wire::stats::Doors;
 
     fn stats() -> Stats {
         Stats {

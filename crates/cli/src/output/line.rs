@@ -163,12 +163,13 @@ pub fn detached_json(summary: &Summary) -> String {
     to_json(&Object { event: "detached", permitted, blocked, exempt, stale, reported, lost_reports })
 }
 
-/// That something was not shown.
+/// That some of something (`line`, `report`) were not shown.
 pub fn lost(what: &str, count: u64) -> String {
-    format!("{count} {what} lost")
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural} lost")
 }
 
-/// That something was not shown, for a program.
+/// The same, for a program.
 pub fn lost_json(what: &str, count: u64) -> String {
     #[derive(Serialize)]
     struct Object<'a> {

@@ -4,4 +4,6 @@
 
 pub mod line;
 pub mod narrator;
+#[cfg(test)]
+mod paper;
 pub mod printer;

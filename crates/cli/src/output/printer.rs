@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::{self, JoinHandle};
 
 /// How many lines may wait.
-const WAITING: usize = 16_384;
+pub const WAITING: usize = 16_384;
 
 /// The queue and its thread.
 pub struct Printer {
@@ -66,48 +66,22 @@ fn print_all(waiting: &Receiver<String>, output: impl Write) -> io::Result<()> {
 
 fn forgive_closed(result: io::Result<()>) -> io::Result<()> {
     match result {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        Err(error) if is_closed(&error) => Ok(()),
         result => result,
     }
+}
+
+fn is_closed(error: &io::Error) -> bool {
+    /// `ERROR_PIPE_NOT_CONNECTED`, which the standard library does not know as a broken pipe.
+    const NOT_CONNECTED: i32 = 233;
+    error.kind() == ErrorKind::BrokenPipe || cfg!(windows) && error.raw_os_error() == Some(NOT_CONNECTED)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::sync::mpsc::{Sender, channel};
-
-    /// Hands over what each flush made visible.
-    struct Reader {
-        pending: Vec<u8>,
-        visible: Sender<String>,
-    }
-
-    impl Write for Reader {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            self.pending.extend_from_slice(bytes);
-            Ok(bytes.len())
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            let text = String::from_utf8(std::mem::take(&mut self.pending)).unwrap();
-            self.visible.send(text).map_err(|_| ErrorKind::BrokenPipe.into())
-        }
-    }
-
-    /// Takes nothing until the other end of its channel is gone.
-    struct Stuck {
-        until_released: Receiver<()>,
-        reader: Reader,
-    }
-
-    impl Write for Stuck {
-        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let _gone = self.until_released.recv();
-            self.reader.write(bytes)
-        }
-        fn flush(&mut self) -> io::Result<()> {
-            self.reader.flush()
-        }
-    }
+    use crate::output::paper::{Reader, Stuck};
+    use std::sync::mpsc::channel;
 
     /// Takes nothing, with this error.
     struct Closed(ErrorKind);
@@ -124,7 +98,7 @@ mod tests {
     #[test]
     fn a_reader_sees_a_line_before_the_next_is_printed() {
         let (visible, seen) = channel();
-        let printer = Printer::start(Reader { pending: Vec::new(), visible }, || ()).unwrap();
+        let printer = Printer::start(Reader::new(visible), || ()).unwrap();
         assert!(printer.print("one".to_owned()));
         assert_eq!(seen.recv().unwrap(), "one\n");
         assert!(printer.print("two".to_owned()));
@@ -136,7 +110,7 @@ mod tests {
     fn output_that_takes_nothing_loses_lines_and_does_not_wait() {
         let (release, stuck) = channel();
         let (visible, seen) = channel();
-        let output = Stuck { until_released: stuck, reader: Reader { pending: Vec::new(), visible } };
+        let output = Stuck::new(stuck, Reader::new(visible));
         let printer = Printer::start(output, || ()).unwrap();
         // More than the queue and the buffer in front of the output can take.
         let lines = WAITING * 3;

@@ -335,12 +335,14 @@ fn explain_open(error: io::Error) -> EnforcerError {
     }
 }
 
-/// What a failed call says. Once a handle is attached, these codes come when the driver completes what it holds to
-/// unload, and when there is no driver behind the handle any more.
+/// What a failed call says. These codes come when the driver completes what it holds to unload, when it has detached us
+/// for that (`ERROR_BAD_COMMAND` is `STATUS_INVALID_DEVICE_STATE`), and when there is no driver behind the handle any
+/// more.
 fn failed(call: &'static str, code: u32) -> EnforcerError {
     match code {
         win::ERROR_OPERATION_ABORTED
         | win::ERROR_ACCESS_DENIED
+        | win::ERROR_BAD_COMMAND
         | win::ERROR_INVALID_HANDLE
         | win::ERROR_FILE_NOT_FOUND
         | win::ERROR_NOT_READY
