@@ -18,6 +18,8 @@ pub struct Connection {
     pub process_id: u64,
     /// The program's path, in the form the driver has it; empty when unknown.
     pub program: String,
+    /// The user's SID in its usual spelling; empty when unknown.
+    pub user: String,
     /// Who began it.
     pub direction: Direction,
     /// The IP protocol.
@@ -41,6 +43,7 @@ impl Connection {
             id: request.id,
             process_id: request.process_id,
             program: utf16(view.path),
+            user: sid(view.sid).unwrap_or_default(),
             direction: request.direction,
             protocol: Protocol(request.protocol),
             local: endpoint(local, request.local_port, 0),
@@ -109,6 +112,22 @@ fn utf16(bytes: &[u8]) -> String {
     String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned()
 }
 
+/// `S-1-5-21-...`: revision, identifier authority in network order, sub-authorities (learn.microsoft.com [MS-DTYP]
+/// "SID String Format Syntax" and "SID--Packet Representation").
+fn sid(bytes: &[u8]) -> Option<String> {
+    let ([revision, count, authority @ ..], tail) = bytes.split_first_chunk::<8>()?;
+    let (sub_authorities, []) = tail.as_chunks::<4>() else { return None };
+    if sub_authorities.len() != usize::from(*count) {
+        return None;
+    }
+    let authority = authority.iter().fold(0_u64, |number, byte| number << 8 | u64::from(*byte));
+    // The syntax asks for hexadecimal when the number does not fit into 32 bits.
+    let authority = if authority >> 32 == 0 { authority.to_string() } else { format!("{authority:#014x}") };
+    let sub_authorities: String =
+        sub_authorities.iter().map(|bytes| format!("-{}", u32::from_le_bytes(*bytes))).collect();
+    Some(format!("S-{revision}-{authority}{sub_authorities}"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,13 +150,15 @@ mod tests {
         request.remote_port = 443;
         request.waited_ms = 12;
         let path = path("\\device\\harddiskvolume1\\nöde.exe\0");
-        let connection = Connection::read(&RequestView { request, path: &path, sid: &[] });
+        let connection =
+            Connection::read(&RequestView { request, path: &path, sid: &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0] });
         assert_eq!(
             connection,
             Connection {
                 id: RequestId(7),
                 process_id: 1234,
                 program: r"\device\harddiskvolume1\nöde.exe".to_owned(),
+                user: "S-1-5-18".to_owned(),
                 direction: Direction::OUTBOUND,
                 protocol: Protocol::TCP,
                 local: "0.0.0.0:0".parse().unwrap(),
@@ -167,6 +188,16 @@ mod tests {
         let path = path(r"\device\x\node.exe");
         let connection = Connection::read(&RequestView { request, path: &path, sid: &[] });
         assert_eq!(connection.whole_program(), None);
+    }
+
+    #[test]
+    fn a_sid_is_spelled_as_windows_does() {
+        let user = [1, 3, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xe9, 3, 0, 0];
+        assert_eq!(sid(&user).as_deref(), Some("S-1-5-21-4294967295-1001"));
+        assert_eq!(sid(&[1, 0, 1, 2, 3, 4, 5, 6]).as_deref(), Some("S-1-0x010203040506"));
+        for bad in [&[][..], &user[..19], &user[..16], &[1, 1, 0, 0, 0, 0, 0, 5]] {
+            assert_eq!(sid(bad), None, "{bad:?}");
+        }
     }
 
     #[test]

@@ -131,6 +131,7 @@ mod tests {
             id: RequestId(9),
             process_id: 4,
             program: program.to_owned(),
+            user: String::new(),
             direction: Direction::OUTBOUND,
             protocol: Protocol::TCP,
             local: "0.0.0.0:0".parse().unwrap(),

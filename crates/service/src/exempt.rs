@@ -156,6 +156,7 @@ mod tests {
             id: RequestId(1),
             process_id: 4,
             program: program.to_owned(),
+            user: String::new(),
             direction: Direction::OUTBOUND,
             protocol,
             local: "0.0.0.0:0".parse().unwrap(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use service::connection::Connection;
 use service::decide::{Decision, Mode};
 use service::session::{Fate, Report, Summary};
-use wire::request::{self, Direction};
+use wire::request::{self, Direction, RequestFlags};
 use wire::verdict::Verdict;
 
 /// A connection with what became of it.
@@ -87,6 +87,8 @@ impl<'a> Seen<'a> {
             because: &'a str,
             program: Option<String>,
             pid: u64,
+            user: Option<&'a str>,
+            loopback: bool,
             direction: &'a str,
             protocol: String,
             local_address: String,
@@ -109,6 +111,8 @@ impl<'a> Seen<'a> {
             because: &self.because,
             program: (!connection.program.is_empty()).then(|| volumes.display(&connection.program)),
             pid: connection.process_id,
+            user: (!connection.user.is_empty()).then_some(&connection.user),
+            loopback: connection.flags.contains(RequestFlags::LOOPBACK),
             direction: if connection.direction == Direction::INBOUND { "inbound" } else { "outbound" },
             protocol: connection.protocol.to_string(),
             local_address: connection.local.ip().to_string(),
@@ -206,7 +210,6 @@ mod tests {
     use super::*;
     use service::connection::Protocol;
     use service::decide::Because;
-    use wire::request::RequestFlags;
     use wire::verdict::{RequestId, Scope};
 
     fn node() -> Connection {
@@ -214,6 +217,7 @@ mod tests {
             id: RequestId(1),
             process_id: 1234,
             program: r"\device\harddiskvolume3\tools\node.exe".to_owned(),
+            user: "S-1-5-18".to_owned(),
             direction: Direction::OUTBOUND,
             protocol: Protocol::TCP,
             local: "192.0.2.1:50000".parse().unwrap(),
@@ -272,8 +276,8 @@ mod tests {
         let json = Seen::decided(&time(), &node(), &permit(), Fate::Accepted).to_json(&volumes);
         let expected = concat!(
             r#"{"event":"decision","time":"2026-11-22T12:03:55.12Z","verdict":"permit","stale":false,"#,
-            r#""because":"mode permit","program":"C:\\tools\\node.exe","pid":1234,"direction":"outbound","#,
-            r#""protocol":"tcp","local_address":"192.0.2.1","local_port":50000,"#,
+            r#""because":"mode permit","program":"C:\\tools\\node.exe","pid":1234,"user":"S-1-5-18","#,
+            r#""loopback":false,"direction":"outbound","protocol":"tcp","local_address":"192.0.2.1","local_port":50000,"#,
             r#""remote_address":"203.0.113.7","remote_port":443,"waited_ms":2}"#,
         );
         assert_eq!(json, expected);

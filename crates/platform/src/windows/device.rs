@@ -324,11 +324,10 @@ fn explain_open(error: io::Error) -> EnforcerError {
         Some(win::ERROR_FILE_NOT_FOUND | win::ERROR_PATH_NOT_FOUND) => {
             match driver_service::status().map(|status| status.state) {
                 Err(DriverError::NotInstalled) => EnforcerError::NotInstalled,
-                Ok(State::Stopping) => EnforcerError::Gone,
                 Ok(State::Running) => {
                     EnforcerError::Os { call: "opening the device of a running driver", source: error }
                 }
-                Ok(State::Stopped | State::Starting) | Err(_) => EnforcerError::NotRunning,
+                Ok(State::Stopped | State::Starting | State::Stopping) | Err(_) => EnforcerError::NotRunning,
             }
         }
         _ => EnforcerError::Os { call: "opening the driver's device", source: error },
