@@ -87,8 +87,7 @@ fn passed() -> Outcome {
 }
 
 fn check_source() -> Result<Outcome> {
-    let failed = check::all().len();
-    Ok(Outcome::Ran(Tally { passed: check::count() - failed, failed, skipped: 0 }))
+    check::all().map(Outcome::Ran)
 }
 
 /// Everything that runs without Windows or Wine.
