@@ -50,7 +50,8 @@ struct Device {
     handle: OwnedHandle,
     port: OwnedHandle,
     parked: Mutex<Parked>,
-    /// `None` when the service manager does not know the driver: then its stopping shows only by failing calls.
+    /// Events of calls that are over, for the next ones.
+    events: Mutex<Vec<OwnedHandle>>,
     watched: Mutex<Watch>,
 }
 
@@ -63,6 +64,7 @@ struct Parked {
 
 /// When the service manager was asked last.
 struct Watch {
+    /// `None` when the service manager does not know the driver: then its stopping shows only by failing calls.
     service: Option<Handle>,
     looked: Instant,
 }
@@ -100,18 +102,12 @@ impl Device {
         // SAFETY: `port` is a new handle that nobody else owns.
         let port = unsafe { OwnedHandle::from_raw_handle(port) };
         let watched = Watch { service: service_manager::open_for_query().ok(), looked: Instant::now() };
-        Ok(Self { handle, port, parked: Mutex::default(), watched: Mutex::new(watched) })
+        Ok(Self { handle, port, parked: Mutex::default(), events: Mutex::default(), watched: Mutex::new(watched) })
     }
 
     /// Makes one call and waits for its end. The driver completes all but `NEXT_REQUESTS` at once.
     fn call(&self, code: u32, input: &[u8], output: &mut [u8]) -> Result<usize, u32> {
-        // SAFETY: `CreateEventW` takes null for default security and for no name.
-        let event = unsafe { CreateEventW(ptr::null(), win::TRUE, win::FALSE, ptr::null()) };
-        if event.is_null() {
-            return Err(last_error());
-        }
-        // SAFETY: `event` is a new handle that nobody else owns.
-        let event = unsafe { OwnedHandle::from_raw_handle(event) };
+        let event = self.event()?;
         // SAFETY: an `OVERLAPPED` is integers and pointers; all zero is its initial value.
         let mut overlapped: io_sys::OVERLAPPED = unsafe { std::mem::zeroed() };
         // The low bit keeps the completion away from the port (learn.microsoft.com GetQueuedCompletionStatus).
@@ -145,7 +141,24 @@ impl Device {
         let ok = unsafe {
             io_sys::GetOverlappedResult(self.handle.as_raw_handle(), &raw const overlapped, &raw mut bytes, win::TRUE)
         };
-        if ok == win::FALSE { Err(last_error()) } else { Ok(bytes as usize) }
+        let result = if ok == win::FALSE { Err(last_error()) } else { Ok(bytes as usize) };
+        lock(&self.events).push(event);
+        result
+    }
+
+    /// An event that no call waits on. Starting a call resets it.
+    fn event(&self) -> Result<OwnedHandle, u32> {
+        let idle = lock(&self.events).pop();
+        if let Some(event) = idle {
+            return Ok(event);
+        }
+        // SAFETY: `CreateEventW` takes null for default security and for no name.
+        let event = unsafe { CreateEventW(ptr::null(), win::TRUE, win::FALSE, ptr::null()) };
+        if event.is_null() {
+            return Err(last_error());
+        }
+        // SAFETY: `event` is a new handle that nobody else owns.
+        Ok(unsafe { OwnedHandle::from_raw_handle(event) })
     }
 
     /// Parks calls until there are as many as wanted. `spare` becomes a buffer of the first.

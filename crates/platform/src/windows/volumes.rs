@@ -40,3 +40,17 @@ fn target(letter: char) -> Option<String> {
     let first = targets.get(..len as usize)?.split(|c| *c == 0).next()?;
     (!first.is_empty()).then(|| String::from_utf16_lossy(first))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_folder_is_on_a_drive_whose_device_is_known() {
+        let folder = system_directory().unwrap();
+        let volumes = volumes();
+        let canonical = volumes.canonical(&folder);
+        assert!(canonical.starts_with(r"\device\") && canonical.ends_with(r"\system32"), "{canonical}");
+        assert!(volumes.display(&canonical).eq_ignore_ascii_case(&folder), "{canonical}");
+    }
+}
