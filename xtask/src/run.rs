@@ -131,23 +131,40 @@ pub fn exists(program: &str) -> bool {
     std::env::split_paths(&path).any(|dir| dir.join(program).is_file())
 }
 
-fn wait(mut child: Child, timeout: Duration) -> Result<ExitStatus> {
+/// Waits for a child's end; one that outlives its timeout is killed, which is an error.
+pub fn wait(mut child: Child, timeout: Duration) -> Result<ExitStatus> {
+    if let Some(status) = wait_for(&mut child, timeout)? {
+        return Ok(status);
+    }
+    child.kill()?;
+    child.wait()?;
+    bail!("killed after {} s", timeout.as_secs())
+}
+
+/// Waits for a child's end; `None` when it outlives the timeout.
+pub fn wait_for(child: &mut Child, timeout: Duration) -> Result<Option<ExitStatus>> {
+    let mut status = None;
+    poll(timeout, || {
+        status = child.try_wait()?;
+        Ok(status.is_some())
+    })?;
+    Ok(status)
+}
+
+/// Waits until `condition` holds, and says whether it did before the timeout.
+pub fn poll(timeout: Duration, mut condition: impl FnMut() -> Result<bool>) -> Result<bool> {
     let deadline = Instant::now() + timeout;
-    // The standard library cannot wait for a child with a timeout; the poll backs off so that
-    // a short command costs little and a long one costs nothing.
+    // Nothing tells us of another program's doings; the poll backs off so that a short wait
+    // costs little and a long one costs nothing.
     let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
+    while !condition()? {
         if Instant::now() >= deadline {
-            child.kill()?;
-            child.wait()?;
-            bail!("killed after {} s", timeout.as_secs());
+            return Ok(false);
         }
         thread::sleep(pause);
         pause = (pause * 2).min(Duration::from_millis(50));
     }
+    Ok(true)
 }
 
 fn must_succeed(status: ExitStatus, shown: &str, log: &Path) -> Result<()> {

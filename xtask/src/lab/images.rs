@@ -1,0 +1,57 @@
+//! The lab's own images, and the example driver.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use anyhow::Result;
+
+use crate::build::user_image;
+use crate::progress::step;
+use crate::run::Run;
+use crate::workspace;
+
+/// Paths of the built images.
+#[derive(Clone, Debug)]
+pub struct Images {
+    /// The filter engine and the kernel's missing half.
+    pub engine: PathBuf,
+    /// What programs are started with.
+    pub launch: PathBuf,
+    /// What is loaded into them.
+    pub hook: PathBuf,
+    /// The random numbers that Wine 8 lacks.
+    pub prng: PathBuf,
+}
+
+/// The lab's images, built once in the life of this program.
+pub fn built() -> Result<&'static Images> {
+    static IMAGES: OnceLock<Images> = OnceLock::new();
+    if let Some(images) = IMAGES.get() {
+        return Ok(images);
+    }
+    let images = build()?;
+    Ok(IMAGES.get_or_init(|| images))
+}
+
+fn build() -> Result<Images> {
+    step("build the lab", || {
+        Ok(Images {
+            engine: user_image("lab-fwpkclnt", &["--lib"], "fwpkclnt.dll")?,
+            launch: user_image("lab-launch", &["--bin", "launch"], "launch.exe")?,
+            hook: user_image("lab-hook", &["--lib"], "wfphook.dll")?,
+            prng: user_image("lab-prng", &["--lib"], "bcryptprimitives.dll")?,
+        })
+    })
+}
+
+/// Builds the C driver of `docs/lab.md`.
+pub fn example() -> Result<PathBuf> {
+    let dir = workspace::work_dir().join("images");
+    fs::create_dir_all(&dir)?;
+    let driver = dir.join("callout.sys");
+    step("build lab/example/callout.c", || {
+        Run::new("sh").arg("lab/example/build.sh").arg(&driver).log("build-callout.sys").run()
+    })?;
+    Ok(driver)
+}
