@@ -106,8 +106,16 @@ fn rustup_targets() -> Result<()> {
 }
 
 fn debian_toolchain() -> Result<()> {
-    let missing = missing(&DEBIAN_TOOLCHAIN);
-    if missing.is_empty() { Ok(()) } else { install(&missing) }
+    if Toolchain::Debian.is_installed()? && missing(&DEBIAN_TOOLCHAIN).is_empty() {
+        return Ok(());
+    }
+    // All of them, because what is there may be too old.
+    install(&DEBIAN_TOOLCHAIN.map(|package| package.name))?;
+    if !Toolchain::Debian.is_installed()? {
+        let wanted = env!("CARGO_PKG_RUST_VERSION");
+        bail!("Debian's compiler is older than {wanted}: add Debian's security updates to apt's sources");
+    }
+    Ok(())
 }
 
 fn missing(packages: &[Package]) -> Vec<&'static str> {

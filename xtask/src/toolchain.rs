@@ -89,7 +89,8 @@ impl Toolchain {
                 Ok(Target::ALL.iter().all(|target| rustlib.join(target.triple()).is_dir()))
             }
             Toolchain::Debian => {
-                Ok([DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE].iter().all(|file| Path::new(file).is_file()))
+                let files = [DEBIAN_CARGO, DEBIAN_RUSTC, DEBIAN_SOURCE];
+                Ok(files.iter().all(|file| Path::new(file).is_file()) && debian_is_new_enough()?)
             }
         }
     }
@@ -128,6 +129,20 @@ impl Toolchain {
     }
 }
 
+/// Whether Debian's compiler knows the edition and library that this workspace is written for. Debian's first release
+/// of a package may be older than its security updates.
+fn debian_is_new_enough() -> Result<bool> {
+    let printed = Run::new(DEBIAN_RUSTC).arg("--version").log("debian-rustc").stdout()?;
+    Ok(is_at_least(&printed, env!("CARGO_PKG_RUST_VERSION")))
+}
+
+/// Whether `rustc 1.96.0 (...)` is at least `1.95`.
+fn is_at_least(printed: &str, wanted: &str) -> bool {
+    let numbers = |text: &str| text.split('.').map_while(|part| part.parse().ok()).collect::<Vec<u32>>();
+    let printed = printed.split_whitespace().nth(1).unwrap_or_default();
+    numbers(printed) >= numbers(wanted)
+}
+
 /// Debian's cargo without what rustup's cargo, which runs this program, leaves in its environment.
 fn debian_cargo() -> Run {
     ["CARGO", "RUSTC", "RUSTC_WRAPPER", "RUSTUP_HOME", "RUSTUP_TOOLCHAIN", "LD_LIBRARY_PATH"]
@@ -160,5 +175,14 @@ mod tests {
     #[test]
     fn each_toolchain_builds_apart() {
         assert_ne!(Toolchain::Rustup.target_dir(), Toolchain::Debian.target_dir());
+    }
+
+    #[test]
+    fn versions_are_compared_as_numbers() {
+        assert!(is_at_least("rustc 1.96.0 (ac68faa20 2026-05-25)", "1.95"));
+        assert!(is_at_least("rustc 1.95.0", "1.95"));
+        assert!(is_at_least("rustc 1.100.0", "1.95"));
+        assert!(!is_at_least("rustc 1.85.0", "1.95"));
+        assert!(!is_at_least("", "1.95"));
     }
 }
