@@ -93,9 +93,12 @@ fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
 }
 
 /// Only TCP connects are held: they have no packet that would be lost (R17). The engine must let us, and we must know
-/// where the connection goes.
+/// where the connection goes and which socket it is, by which its reauthorize will be found.
 fn can_hold(classify: &Classify<'_>, values: &AuthConnect<'_>) -> bool {
-    values.protocol == Some(TCP) && values.remote.is_some() && classify.can_pend()
+    values.protocol == Some(TCP)
+        && values.remote.is_some()
+        && classify.endpoint().is_some_and(|endpoint| endpoint != 0)
+        && classify.can_pend()
 }
 
 /// Holds the operation. The gate has made its record already, so nothing can fail once the engine has pended (R3).
@@ -155,11 +158,11 @@ fn flow<'a>(classify: &Classify<'_>, values: &AuthConnect<'a>) -> Flow<'a> {
             protocol: values.protocol.unwrap_or_default(),
             compartment: classify.compartment().unwrap_or_default(),
             endpoint: classify.endpoint().unwrap_or_default(),
-            local: values.local.map(Address::from).unwrap_or_default(),
-            local_port: values.local_port.unwrap_or_default(),
             remote: values.remote.map(Address::from).unwrap_or_default(),
             remote_port: values.remote_port.unwrap_or_default(),
         },
+        local: values.local.map(Address::from).unwrap_or_default(),
+        local_port: values.local_port.unwrap_or_default(),
         process_id: classify.process_id().unwrap_or_default(),
         program: values.app_id,
         user: values.user,

@@ -17,9 +17,11 @@ mod callouts;
 mod control;
 mod delivery;
 mod filtering;
+mod memory;
 mod names;
 
 use crate::filtering::Filtering;
+use crate::memory::Pool;
 use gate::{Busy, Gate, Instant, Owner, Room};
 use nt::debug::{self, Level};
 use nt::device::{Device, Link};
@@ -45,7 +47,7 @@ const STOP_WAIT_MS: u32 = 1_000;
 /// The loaded driver.
 pub struct Tollgate {
     clock: Clock,
-    gate: SpinLock<Gate<Pended>>,
+    gate: SpinLock<Gate<Pended, Pool>>,
     /// The service's parked `NEXT_REQUESTS` calls.
     parked: IrpQueue,
     worker: Worker<Self>,
@@ -203,7 +205,7 @@ impl Tollgate {
     }
 
     /// The memory for new settings, allocated outside the lock; what they replace is freed with it.
-    fn room(&self, settings: &Settings) -> Result<Room<Pended>> {
+    fn room(&self, settings: &Settings) -> Result<Room<Pended, Pool>> {
         let current = *self.gate.lock().settings();
         Room::new(&current, settings).map_err(|_| Status::INSUFFICIENT_RESOURCES)
     }

@@ -14,6 +14,9 @@ pub(crate) const TITLE: NameRef = nt::name!("Tollgate");
 /// Pool of the driver's own state.
 pub(crate) const STATE_TAG: Tag = Tag(*b"TolS");
 
+/// Pool of the gate's tables.
+pub(crate) const GATE_TAG: Tag = Tag(*b"TolG");
+
 /// Our provider.
 pub(crate) const PROVIDER: Guid = Guid::from_u128(0x77a88e37_6704_4ce0_bd66_979f7c5999cb);
 /// Our sublayer.

@@ -28,11 +28,17 @@ fn main() {
             gate.reauthorize(now, flow, true);
             ids.push_back((pend(&mut gate, now, flow), flow));
         });
-        let wanted: Vec<_> = flows.iter().step_by((held as usize / 8).max(1)).map(|flow| flow.key).collect();
+        let wanted: Vec<_> = flows.iter().step_by((held as usize / 8).max(1)).collect();
         let theirs = p50(&wanted[..wanted.len().min(8)], |wanted| {
             flows.iter().position(|flow| {
-                (flow.key.remote, flow.key.remote_port, flow.key.local_port, flow.key.protocol, flow.process_id)
-                    == (wanted.remote, wanted.remote_port, wanted.local_port, wanted.protocol, 4242)
+                (flow.key.remote, flow.key.remote_port, flow.local_port, flow.key.protocol, flow.process_id)
+                    == (
+                        wanted.key.remote,
+                        wanted.key.remote_port,
+                        wanted.local_port,
+                        wanted.key.protocol,
+                        wanted.process_id,
+                    )
             })
         });
         println!("{held:>10} {ours:>8.1} {theirs:>10.1}");

@@ -9,7 +9,7 @@
 //! Neighbours: `crate::Gate` asks before it holds; `stamps` says what still counts.
 
 use crate::flow::Subject;
-use crate::memory::OutOfMemory;
+use crate::memory::{Memory, OutOfMemory};
 use crate::sets::Sets;
 use crate::stamps::Stamps;
 use crate::time::Instant;
@@ -36,25 +36,25 @@ struct Entry {
     verdict: Verdict,
 }
 
-pub(crate) struct Cache {
-    stamps: Stamps,
-    entries: CacheRoom,
+pub(crate) struct Cache<M: Memory> {
+    stamps: Stamps<M>,
+    entries: CacheRoom<M>,
     /// Entries from after the last `FORGET` of all, valid or not.
     count: u32,
 }
 
 /// The memory of a cache.
-pub(crate) struct CacheRoom(Sets<Entry>);
+pub(crate) struct CacheRoom<M: Memory>(Sets<Entry, M>);
 
-impl CacheRoom {
+impl<M: Memory> CacheRoom<M> {
     /// Room for `capacity` verdicts, rounded up to whole sets; none at all for 0.
     pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
         Sets::new(capacity).map(Self)
     }
 }
 
-impl Cache {
-    pub(crate) fn new(entries: CacheRoom) -> Result<Self, OutOfMemory> {
+impl<M: Memory> Cache<M> {
+    pub(crate) fn new(entries: CacheRoom<M>) -> Result<Self, OutOfMemory> {
         Ok(Self { stamps: Stamps::new()?, entries, count: 0 })
     }
 
@@ -125,7 +125,7 @@ impl Cache {
     }
 
     /// Exchanges the memory. What was cached is gone.
-    pub(crate) fn exchange(&mut self, entries: &mut CacheRoom) {
+    pub(crate) fn exchange(&mut self, entries: &mut CacheRoom<M>) {
         core::mem::swap(&mut self.entries, entries);
         self.count = 0;
     }

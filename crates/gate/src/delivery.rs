@@ -1,20 +1,20 @@
 //! What goes out to the service: requests that wait for an answer, and reports.
 //!
-//! Invariants: a request is delivered at most once, unless its delivery failed and it was put back; requests go out in the
-//! order in which they were held, and before reports, which nobody waits for.
+//! Invariants: a request is delivered at most once; requests go out in the order in which they were held, and before
+//! reports, which nobody waits for.
 //!
 //! Neighbours: `outgoing` carries one; `service` takes the answers.
 
 use crate::Gate;
-use crate::facts::Sid;
 use crate::flow::{Flow, Subject};
+use crate::memory::Memory;
 use crate::outgoing::Outgoing;
 use crate::reports::Report;
 use crate::time::Instant;
 use wire::request::{Because, RequestFlags};
 use wire::verdict::Verdict;
 
-impl<P> Gate<P> {
+impl<P, M: Memory> Gate<P, M> {
     /// Whether anything waits for delivery.
     pub fn has_requests(&self) -> bool {
         self.pending.queued_count() > 0 || self.reports.len() > 0
@@ -36,20 +36,6 @@ impl<P> Gate<P> {
         out.fill(report.request, self.programs.path(report.path), report.sid.bytes());
         self.programs.release(report.path);
         true
-    }
-
-    /// Puts back what [`Gate::next_request`] gave, because it could not be delivered. It will be the next one again,
-    /// unless it has been decided meanwhile.
-    pub fn undeliver(&mut self, out: &Outgoing) {
-        if out.is_held() {
-            self.pending.undeliver(out.request.id);
-        } else if self.owner.is_some() {
-            let path = self.programs.keep(out.request.program, out.path());
-            let report = Report { request: out.request, path, sid: Sid::copy(out.sid()) };
-            if let Some(dropped) = self.reports.put_back(report) {
-                self.drop_report(&dropped);
-            }
-        }
     }
 
     /// How many reports were dropped since the last call, for [`wire::batch::BatchHead::dropped_reports`].

@@ -5,12 +5,14 @@
 use crate::flow::{Flow, FlowKey, Subject};
 use crate::programs::PathRef;
 use crate::siphash::SipKey;
-use wire::request::{MAX_PATH_BYTES, MAX_SID_BYTES, Request, RequestFlags};
+use wire::request::{Address, MAX_PATH_BYTES, MAX_SID_BYTES, Request, RequestFlags};
 
 /// The facts of one flow.
 #[derive(Clone, Copy)]
 pub(crate) struct Facts {
     pub(crate) key: FlowKey,
+    local: Address,
+    local_port: u16,
     pub(crate) process_id: u64,
     /// Keyed hash of the whole path; 0 unknown.
     pub(crate) program: u64,
@@ -29,6 +31,8 @@ impl Facts {
         flags.set(RequestFlags::PATH_TRUNCATED, flow.program.len() > MAX_PATH_BYTES);
         Self {
             key: flow.key,
+            local: flow.local,
+            local_port: flow.local_port,
             process_id: flow.process_id,
             program,
             path,
@@ -54,9 +58,9 @@ impl Facts {
             interface_index: self.interface_index,
             compartment: self.key.compartment,
             remote_scope: self.remote_scope,
-            local_port: self.key.local_port,
+            local_port: self.local_port,
             remote_port: self.key.remote_port,
-            local: self.key.local,
+            local: self.local,
             remote: self.key.remote,
             family: self.key.family,
             direction: self.key.direction,

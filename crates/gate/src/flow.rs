@@ -7,7 +7,9 @@
 use crate::siphash::SipKey;
 use wire::request::{Address, Direction};
 
-/// Names a flow while its socket lives: the endpoint and both addresses.
+/// Names a flow while its socket lives: the endpoint and the remote end.
+///
+/// The local end is not part of it: a reauthorize may leave it out (learn.microsoft.com "ALE Reauthorization").
 ///
 /// A socket can be gone and its endpoint handle and ports be used again, so a key alone never identifies a held
 /// operation to the service: its [`wire::verdict::RequestId`] does.
@@ -23,10 +25,6 @@ pub struct FlowKey {
     pub compartment: u32,
     /// The transport endpoint handle; `0` unknown. Held operations are found by it, so flows without should not be held.
     pub endpoint: u64,
-    /// The local address.
-    pub local: Address,
-    /// The local port; the ICMP type.
-    pub local_port: u16,
     /// The remote address.
     pub remote: Address,
     /// The remote port; the ICMP code.
@@ -38,6 +36,10 @@ pub struct FlowKey {
 pub struct Flow<'a> {
     /// The flow.
     pub key: FlowKey,
+    /// The local address.
+    pub local: Address,
+    /// The local port; the ICMP type.
+    pub local_port: u16,
     /// The process that connects.
     pub process_id: u64,
     /// The program's path, UTF-16LE without terminator, of any length.

@@ -22,7 +22,6 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
-extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
@@ -30,6 +29,8 @@ mod cache;
 mod delivery;
 mod facts;
 mod flow;
+#[cfg(test)]
+mod heap;
 mod ids;
 mod list;
 mod live;
@@ -47,7 +48,7 @@ mod stamps;
 mod time;
 
 pub use flow::{Ability, Flow, FlowKey};
-pub use memory::OutOfMemory;
+pub use memory::{Memory, OutOfMemory};
 pub use outgoing::Outgoing;
 pub use service::{Busy, Owner, Room};
 pub use time::Instant;
@@ -111,28 +112,28 @@ pub enum Pended {
     Ready,
 }
 
-/// The state machine. `P` is what the caller keeps to complete an operation.
-pub struct Gate<P> {
+/// The state machine. `P` is what the caller keeps to complete an operation, `M` where its tables live.
+pub struct Gate<P, M: Memory> {
     sip: SipKey,
     ids: Ids,
     settings: Settings,
     owner: Option<Owner>,
     draining: bool,
     latest: Instant,
-    pending: PendTable<P>,
-    cache: Cache,
-    live: LiveFlows,
-    programs: Programs,
-    reports: Reports,
+    pending: PendTable<P, M>,
+    cache: Cache<M>,
+    live: LiveFlows<M>,
+    programs: Programs<M>,
+    reports: Reports<M>,
     /// Reports dropped since the service was last told.
     untold_drops: u32,
     /// The counters; what is true only now is filled in by [`Gate::stats`].
     counters: Stats,
 }
 
-impl<P> Gate<P> {
+impl<P, M: Memory> Gate<P, M> {
     /// What one held connection costs at most, in bytes.
-    pub const BYTES_PER_RECORD: usize = PendTable::<P>::BYTES_PER_RECORD;
+    pub const BYTES_PER_RECORD: usize = PendTable::<P, M>::BYTES_PER_RECORD;
 
     /// A gate with no service. `seed` keys its hashes and ids and must be random.
     pub fn new(seed: [u64; 2], settings: Settings) -> Result<Self, OutOfMemory> {

@@ -4,6 +4,7 @@
 //!
 //! Neighbours: `pending` owns the slots and the lists.
 
+use crate::memory::Memory;
 use crate::pending::Slots;
 
 /// No slot.
@@ -55,7 +56,7 @@ impl List {
         (self.tail != NONE).then_some(self.tail)
     }
 
-    pub(crate) fn push_back<P>(&mut self, slots: &mut Slots<P>, chain: Chain, slot: u32) {
+    pub(crate) fn push_back<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         *links = Links { prev: self.tail, next: NONE };
         match slots.links(chain, self.tail) {
@@ -65,7 +66,7 @@ impl List {
         self.tail = slot;
     }
 
-    pub(crate) fn push_front<P>(&mut self, slots: &mut Slots<P>, chain: Chain, slot: u32) {
+    pub(crate) fn push_front<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         *links = Links { prev: NONE, next: self.head };
         match slots.links(chain, self.head) {
@@ -76,7 +77,7 @@ impl List {
     }
 
     /// Takes out a slot that is in this list.
-    pub(crate) fn remove<P>(&mut self, slots: &mut Slots<P>, chain: Chain, slot: u32) {
+    pub(crate) fn remove<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         let Links { prev, next } = core::mem::replace(links, Links::ALONE);
         match slots.links(chain, prev) {

@@ -9,7 +9,7 @@
 //! Neighbours: `crate::Gate` adds a flow when its verdict is claimed; `cache` explains stamps.
 
 use crate::flow::{FlowKey, Subject};
-use crate::memory::OutOfMemory;
+use crate::memory::{Memory, OutOfMemory};
 use crate::sets::Sets;
 use wire::verdict::Verdict;
 
@@ -24,11 +24,11 @@ pub(crate) struct Live {
     pub(crate) verdict: Verdict,
 }
 
-pub(crate) struct LiveFlows {
-    flows: Sets<Live>,
+pub(crate) struct LiveFlows<M: Memory> {
+    flows: Sets<Live, M>,
 }
 
-impl LiveFlows {
+impl<M: Memory> LiveFlows<M> {
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
         Ok(Self { flows: Sets::new(FLOWS)? })
     }

@@ -1,23 +1,23 @@
-//! The gate's only allocations: vectors of a known length, made before they are needed.
+//! Where the gate's tables live: slabs of a fixed length, made before they are needed.
 //!
-//! Neighbours: every table is built of these, by `crate::Gate::new` or `crate::Room::new`.
+//! The gate has no heap. Its caller provides memory of the kind it has: tagged nonpaged pool in the driver, `Vec` in tests.
+//!
+//! Neighbours: every table is built of slabs, by `crate::Gate::new` or `crate::Room::new`.
 
-use alloc::vec::Vec;
+use core::ops::DerefMut;
 
 /// There was not enough memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OutOfMemory;
 
-/// An empty vector with room for `len`; pushing no more than that never allocates.
-pub(crate) fn room<T>(len: usize) -> Result<Vec<T>, OutOfMemory> {
-    let mut vec = Vec::new();
-    vec.try_reserve_exact(len).map_err(|_| OutOfMemory)?;
-    Ok(vec)
-}
+/// A source of memory.
+pub trait Memory {
+    /// A slice of fixed length; gives its memory back when dropped.
+    type Slab<T>: DerefMut<Target = [T]>;
 
-/// A vector of `len` equal values.
-pub(crate) fn filled<T: Clone>(len: usize, value: T) -> Result<Vec<T>, OutOfMemory> {
-    let mut vec = room(len)?;
-    vec.resize(len, value);
-    Ok(vec)
+    /// Makes a slab of `len` values.
+    ///
+    /// # Errors
+    /// When there is no memory; then nothing is left behind.
+    fn slab<T>(len: usize, make: impl FnMut() -> T) -> Result<Self::Slab<T>, OutOfMemory>;
 }

@@ -18,11 +18,10 @@ use crate::facts::Facts;
 use crate::flow::FlowKey;
 use crate::ids::{self, Ids};
 use crate::list::{Chain, Links, List, NONE};
-use crate::memory::{OutOfMemory, filled, room};
+use crate::memory::{Memory, OutOfMemory};
 use crate::processes::{ProcessCounts, place};
 use crate::siphash::SipKey;
 use crate::time::Instant;
-use alloc::vec::Vec;
 use wire::verdict::{RequestId, Verdict};
 
 /// How far a record has come.
@@ -58,18 +57,21 @@ pub(crate) struct Record<P> {
 }
 
 #[expect(clippy::large_enum_variant, reason = "a slot is memory for a record, made before it is needed")]
-enum Slot<P> {
+pub(crate) enum Slot<P> {
     Free { next: u32 },
     Used(Record<P>),
 }
 
 /// The slots, which lists link.
-pub(crate) struct Slots<P> {
-    slots: Vec<Slot<P>>,
+pub(crate) struct Slots<P, M: Memory> {
+    slots: M::Slab<Slot<P>>,
+    /// The first of the slots that were used before.
     free: u32,
+    /// How many slots were ever used.
+    fresh: usize,
 }
 
-impl<P> Slots<P> {
+impl<P, M: Memory> Slots<P, M> {
     pub(crate) fn links(&mut self, chain: Chain, slot: u32) -> Option<&mut Links> {
         let record = self.get_mut(slot)?;
         Some(match chain {
@@ -98,8 +100,8 @@ impl<P> Slots<P> {
         if let Some(Slot::Free { next }) = self.slots.get(self.free as usize) {
             return Some(core::mem::replace(&mut self.free, *next));
         }
-        let fresh = u32::try_from(self.slots.len()).ok()?;
-        (self.slots.len() < self.slots.capacity()).then(|| self.slots.push(Slot::Free { next: NONE }))?;
+        let fresh = u32::try_from(self.fresh).ok().filter(|_| self.fresh < self.slots.len())?;
+        self.fresh += 1;
         Some(fresh)
     }
 
@@ -124,11 +126,11 @@ impl<P> Slots<P> {
     }
 }
 
-pub(crate) struct PendTable<P> {
-    slots: Slots<P>,
+pub(crate) struct PendTable<P, M: Memory> {
+    slots: Slots<P, M>,
     /// Records by endpoint, each bucket with the last handed out first.
-    buckets: Vec<List>,
-    processes: ProcessCounts,
+    buckets: M::Slab<List>,
+    processes: ProcessCounts<M>,
     undecided: List,
     deliveries: List,
     ready: List,
@@ -138,15 +140,15 @@ pub(crate) struct PendTable<P> {
     queued_count: u32,
 }
 
-impl<P> PendTable<P> {
+impl<P, M: Memory> PendTable<P, M> {
     /// What one record costs, its share of every index included.
     pub(crate) const BYTES_PER_RECORD: usize =
-        size_of::<Slot<P>>() + size_of::<List>() + ProcessCounts::BYTES_PER_RECORD;
+        size_of::<Slot<P>>() + size_of::<List>() + ProcessCounts::<M>::BYTES_PER_RECORD;
 
     pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
         Ok(Self {
-            slots: Slots { slots: room(capacity)?, free: NONE },
-            buckets: filled(capacity, List::EMPTY)?,
+            slots: Slots { slots: M::slab(capacity, || Slot::Free { next: NONE })?, free: NONE, fresh: 0 },
+            buckets: M::slab(capacity, || List::EMPTY)?,
             processes: ProcessCounts::new(capacity)?,
             undecided: List::EMPTY,
             deliveries: List::EMPTY,
@@ -159,7 +161,7 @@ impl<P> PendTable<P> {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.slots.capacity()
+        self.slots.slots.len()
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -180,11 +182,14 @@ impl<P> PendTable<P> {
 
     /// Takes over all records of `old`, at the same slots. `self` is new and at least as large.
     pub(crate) fn adopt(&mut self, sip: SipKey, old: &mut Self) {
-        if self.capacity() < old.slots.slots.len() {
+        if self.capacity() < old.slots.fresh {
             return;
         }
-        self.slots.slots.append(&mut old.slots.slots);
+        for (slot, old_slot) in self.slots.slots.iter_mut().zip(old.slots.slots.iter_mut()) {
+            core::mem::swap(slot, old_slot);
+        }
         core::mem::swap(&mut self.slots.free, &mut old.slots.free);
+        core::mem::swap(&mut self.slots.fresh, &mut old.slots.fresh);
         for (list, old_list) in [
             (&mut self.undecided, &mut old.undecided),
             (&mut self.deliveries, &mut old.deliveries),
@@ -196,7 +201,7 @@ impl<P> PendTable<P> {
         core::mem::swap(&mut self.used, &mut old.used);
         core::mem::swap(&mut self.undecided_count, &mut old.undecided_count);
         core::mem::swap(&mut self.queued_count, &mut old.queued_count);
-        for bucket in &old.buckets {
+        for bucket in old.buckets.iter() {
             // Backwards, because each goes to the front: the order within a bucket is meaning.
             let mut cursor = bucket.back();
             while let Some((slot, record)) = cursor.and_then(|slot| Some((slot, self.slots.get(slot)?))) {
@@ -360,18 +365,6 @@ impl<P> PendTable<P> {
         let record = self.slots.get_mut(slot)?;
         record.stamp = stamp;
         Some(record)
-    }
-
-    /// Puts a request back at the head of the deliveries, if it is still undecided.
-    pub(crate) fn undeliver(&mut self, id: RequestId) {
-        let slot = ids::slot(id);
-        if let Some(record) = self.slots.get_mut(slot)
-            && (record.id, record.stage, record.queued) == (id, Stage::Held, false)
-        {
-            record.queued = true;
-            self.queued_count += 1;
-            self.deliveries.push_front(&mut self.slots, Chain::Work, slot);
-        }
     }
 
     /// Ends a record that holds no operation: decided ones that were handed out, and those never pended.

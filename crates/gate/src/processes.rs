@@ -5,27 +5,26 @@
 //!
 //! Neighbours: `pending` counts; `crate::Gate` compares with the limit.
 
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::{Memory, OutOfMemory};
 use crate::siphash::SipKey;
-use alloc::vec::Vec;
 
-pub(crate) struct ProcessCounts {
-    entries: Vec<Entry>,
+pub(crate) struct ProcessCounts<M: Memory> {
+    entries: M::Slab<Entry>,
 }
 
 #[derive(Clone, Copy)]
-struct Entry {
+pub(crate) struct Entry {
     process_id: u64,
     count: u32,
 }
 
-impl ProcessCounts {
+impl<M: Memory> ProcessCounts<M> {
     /// What each record costs here.
     pub(crate) const BYTES_PER_RECORD: usize = size_of::<Entry>() * 3 / 2;
 
     /// Room for `records` processes with a record each.
     pub(crate) fn new(records: usize) -> Result<Self, OutOfMemory> {
-        Ok(Self { entries: filled(records + records / 2 + 1, Entry { process_id: 0, count: 0 })? })
+        Ok(Self { entries: M::slab(records + records / 2 + 1, || Entry { process_id: 0, count: 0 })? })
     }
 
     pub(crate) fn count(&self, sip: SipKey, process_id: u64) -> u32 {

@@ -8,10 +8,9 @@
 //!
 //! Neighbours: `pathhash` makes the ids; `pending` and `reports` hold references; `crate::Gate` takes and releases them.
 
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::{Memory, OutOfMemory};
 use crate::pathhash::PathHash;
 use crate::siphash::SipKey;
-use alloc::vec::Vec;
 use wire::request::MAX_PATH_BYTES;
 
 /// How many paths are kept at most.
@@ -28,23 +27,23 @@ impl PathRef {
     pub(crate) const NONE: Self = Self(u16::MAX);
 }
 
-pub(crate) struct Programs {
+pub(crate) struct Programs<M: Memory> {
     names: PathHash,
-    paths: Vec<Path>,
+    paths: M::Slab<Path>,
 }
 
 #[derive(Clone, Copy)]
-struct Path {
+pub(crate) struct Path {
     program: u64,
     references: u32,
     len: u16,
     bytes: [u8; MAX_PATH_BYTES],
 }
 
-impl Programs {
+impl<M: Memory> Programs<M> {
     pub(crate) fn new(sip: SipKey) -> Result<Self, OutOfMemory> {
         let empty = Path { program: 0, references: 0, len: 0, bytes: [0; MAX_PATH_BYTES] };
-        Ok(Self { names: PathHash::new(sip), paths: filled(PATHS, empty)? })
+        Ok(Self { names: PathHash::new(sip), paths: M::slab(PATHS, || empty)? })
     }
 
     /// The id of the program with this path; `0` for no path.
@@ -93,8 +92,9 @@ impl Programs {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::Heap;
 
-    fn programs() -> Programs {
+    fn programs() -> Programs<Heap> {
         Programs::new(SipKey::new([1, 2])).unwrap()
     }
 

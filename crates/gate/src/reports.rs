@@ -5,9 +5,8 @@
 //! Neighbours: `crate::Gate` reports; `programs` holds the paths that reports refer to.
 
 use crate::facts::Sid;
-use crate::memory::{OutOfMemory, room};
+use crate::memory::{Memory, OutOfMemory};
 use crate::programs::PathRef;
-use alloc::collections::VecDeque;
 use wire::request::Request;
 
 /// How many reports wait at most.
@@ -21,36 +20,37 @@ pub(crate) struct Report {
     pub(crate) sid: Sid,
 }
 
-pub(crate) struct Reports {
-    ring: VecDeque<Report>,
+pub(crate) struct Reports<M: Memory> {
+    ring: M::Slab<Option<Report>>,
+    /// The place of the oldest.
+    first: usize,
+    len: usize,
 }
 
-impl Reports {
+impl<M: Memory> Reports<M> {
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        Ok(Self { ring: room(REPORTS)?.into() })
+        Ok(Self { ring: M::slab(REPORTS, || None)?, first: 0, len: 0 })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.ring.len()
+        self.len
     }
 
     /// Adds a report; gives the one that made room for it.
     pub(crate) fn push(&mut self, report: Report) -> Option<Report> {
-        let dropped = if self.ring.len() < REPORTS { None } else { self.ring.pop_front() };
-        self.ring.push_back(report);
+        let dropped = if self.len < REPORTS { None } else { self.pop() };
+        let place = (self.first + self.len) % REPORTS;
+        if let Some(place) = self.ring.get_mut(place) {
+            *place = Some(report);
+            self.len += 1;
+        }
         dropped
     }
 
-    /// Puts a report back where it was; gives it if its place is taken.
-    pub(crate) fn put_back(&mut self, report: Report) -> Option<Report> {
-        if self.ring.len() < REPORTS {
-            self.ring.push_front(report);
-            return None;
-        }
-        Some(report)
-    }
-
     pub(crate) fn pop(&mut self) -> Option<Report> {
-        self.ring.pop_front()
+        let report = self.ring.get_mut(self.first)?.take()?;
+        self.first = (self.first + 1) % REPORTS;
+        self.len -= 1;
+        Some(report)
     }
 }

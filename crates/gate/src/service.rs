@@ -7,7 +7,7 @@
 
 use crate::Gate;
 use crate::cache::CacheRoom;
-use crate::memory::OutOfMemory;
+use crate::memory::{Memory, OutOfMemory};
 use crate::pending::PendTable;
 use crate::time::Instant;
 use wire::request::MAX_PATH_BYTES;
@@ -34,12 +34,12 @@ pub struct Busy {
 ///
 /// Made, and dropped, with no lock held: [`Gate::attach`] and [`Gate::configure`] take out what they need and leave what
 /// it replaces.
-pub struct Room<P> {
-    pending: Option<PendTable<P>>,
-    cache: Option<CacheRoom>,
+pub struct Room<P, M: Memory> {
+    pending: Option<PendTable<P, M>>,
+    cache: Option<CacheRoom<M>>,
 }
 
-impl<P> Room<P> {
+impl<P, M: Memory> Room<P, M> {
     /// Room for `wanted`, as far as `current` ([`Gate::settings`]) has not got it already.
     pub fn new(current: &Settings, wanted: &Settings) -> Result<Self, OutOfMemory> {
         let (pended, cached) = (wanted.max_pended, wanted.max_cached);
@@ -50,7 +50,7 @@ impl<P> Room<P> {
     }
 }
 
-impl<P> Gate<P> {
+impl<P, M: Memory> Gate<P, M> {
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -62,7 +62,13 @@ impl<P> Gate<P> {
     }
 
     /// Attaches a service with its settings. From now on connections are held.
-    pub fn attach(&mut self, now: Instant, owner: Owner, settings: Settings, room: &mut Room<P>) -> Result<(), Busy> {
+    pub fn attach(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        settings: Settings,
+        room: &mut Room<P, M>,
+    ) -> Result<(), Busy> {
         if let Some(Owner { process_id, .. }) = self.owner {
             return Err(Busy { process_id });
         }
@@ -90,7 +96,7 @@ impl<P> Gate<P> {
     ///
     /// What is held stays held, under the new deadline, even beyond new limits. A new epoch makes cached verdicts invalid,
     /// a new cache size forgets them. When `room` was made for other settings than these, the old tables stay.
-    pub fn configure(&mut self, now: Instant, settings: Settings, room: &mut Room<P>) {
+    pub fn configure(&mut self, now: Instant, settings: Settings, room: &mut Room<P, M>) {
         self.tick(now);
         if settings.epoch != self.settings.epoch {
             self.cache.new_epoch();

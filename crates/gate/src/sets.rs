@@ -5,32 +5,31 @@
 //!
 //! Neighbours: `cache` and `live` say what an entry is and when it is as good as gone.
 
-use crate::memory::{OutOfMemory, filled};
+use crate::memory::{Memory, OutOfMemory};
 use crate::processes::place;
-use alloc::vec::Vec;
 
 const WAYS: usize = 8;
 /// The tag of no entry.
 const VACANT: u32 = 0;
 
-pub(crate) struct Sets<E> {
-    sets: Vec<Set<E>>,
+pub(crate) struct Sets<E, M: Memory> {
+    sets: M::Slab<Set<E>>,
 }
 
 /// A map of no sets takes no entries.
 pub(crate) struct NoRoom;
 
 #[derive(Clone, Copy)]
-struct Set<E> {
+pub(crate) struct Set<E> {
     tags: [u32; WAYS],
     entries: [E; WAYS],
 }
 
-impl<E: Copy + Default> Sets<E> {
+impl<E: Copy + Default, M: Memory> Sets<E, M> {
     /// Room for `capacity` entries, rounded up to whole sets.
     pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
         let empty = Set { tags: [VACANT; WAYS], entries: [E::default(); WAYS] };
-        Ok(Self { sets: filled(capacity.div_ceil(WAYS), empty)? })
+        Ok(Self { sets: M::slab(capacity.div_ceil(WAYS), || empty)? })
     }
 
     /// The entry with this hash that `is_it`.

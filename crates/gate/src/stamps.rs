@@ -5,25 +5,24 @@
 //!
 //! Neighbours: `cache` stamps its entries, `live` its flows.
 
-use crate::memory::{OutOfMemory, filled};
-use alloc::vec::Vec;
+use crate::memory::{Memory, OutOfMemory};
 
 /// Programs are forgotten in groups: those whose ids have the same low bits.
 const GROUPS: usize = 4096;
 
-pub(crate) struct Stamps {
+pub(crate) struct Stamps<M: Memory> {
     now: u32,
     /// Below are stamps from before the last new epoch.
     epoch: u32,
     /// Below are stamps from before the last `FORGET` of all.
     forgotten: u32,
     /// The same for each group of programs.
-    groups: Vec<u32>,
+    groups: M::Slab<u32>,
 }
 
-impl Stamps {
+impl<M: Memory> Stamps<M> {
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        Ok(Self { now: 0, epoch: 0, forgotten: 0, groups: filled(GROUPS, 0)? })
+        Ok(Self { now: 0, epoch: 0, forgotten: 0, groups: M::slab(GROUPS, || 0)? })
     }
 
     /// The stamp for what is asked now.
@@ -77,10 +76,11 @@ fn group(program: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::heap::Heap;
 
     #[test]
     fn a_new_epoch_ends_what_is_current_but_not_what_is_remembered() {
-        let mut stamps = Stamps::new().unwrap();
+        let mut stamps = Stamps::<Heap>::new().unwrap();
         let asked = stamps.now();
         assert!(stamps.is_current(asked, 5));
         stamps.new_epoch();
@@ -91,7 +91,7 @@ mod tests {
 
     #[test]
     fn forgetting_a_program_leaves_other_groups_alone() {
-        let mut stamps = Stamps::new().unwrap();
+        let mut stamps = Stamps::<Heap>::new().unwrap();
         let asked = stamps.now();
         stamps.forget_program(5);
         assert!(!stamps.is_remembered(asked, 5));
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn when_stamps_run_out_nothing_is_current() {
-        let mut stamps = Stamps::new().unwrap();
+        let mut stamps = Stamps::<Heap>::new().unwrap();
         stamps.now = u32::MAX - 1;
         stamps.new_epoch();
         let asked = stamps.now();

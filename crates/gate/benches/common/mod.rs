@@ -1,6 +1,6 @@
 //! What the benchmarks share: flows, a gate with a service, and the median of many short runs.
 
-use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Owner, Room};
+use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Memory, OutOfMemory, Owner, Room};
 use std::hint::black_box;
 use wire::request::{Address, Direction, FAMILY_V4};
 use wire::settings::Settings;
@@ -11,8 +11,19 @@ pub const PROGRAM: &str = r"\device\harddiskvolume3\program files\google\chrome\
 /// The service's handle.
 pub const HANDLE: u64 = 1;
 
+/// Memory from the heap.
+pub enum Heap {}
+
+impl Memory for Heap {
+    type Slab<T> = Vec<T>;
+
+    fn slab<T>(len: usize, mut make: impl FnMut() -> T) -> Result<Vec<T>, OutOfMemory> {
+        Ok((0..len).map(|_| make()).collect())
+    }
+}
+
 /// A gate with an attached service and the widest limits.
-pub fn gate() -> Gate<u64> {
+pub fn gate() -> Gate<u64, Heap> {
     let limits = Settings {
         max_pended: *Settings::PENDED.end(),
         max_pended_per_process: *Settings::PENDED.end(),
@@ -35,11 +46,11 @@ pub fn flow(n: u32, program: &[u8]) -> Flow<'_> {
             protocol: 6,
             compartment: 1,
             endpoint: 0x1000 + u64::from(n),
-            local: Address::v4([10, 0, 0, 2]),
-            local_port: n as u16,
             remote: Address::v4(n.to_be_bytes()),
             remote_port: 443,
         },
+        local: Address::v4([10, 0, 0, 2]),
+        local_port: n as u16,
         process_id: 4242,
         program,
         user: &[],
@@ -51,7 +62,7 @@ pub fn flow(n: u32, program: &[u8]) -> Flow<'_> {
 }
 
 /// Holds a flow.
-pub fn pend(gate: &mut Gate<u64>, now: Instant, flow: &Flow<'_>) -> RequestId {
+pub fn pend(gate: &mut Gate<u64, Heap>, now: Instant, flow: &Flow<'_>) -> RequestId {
     let Action::Pend(id) = gate.classify(now, flow, Ability::Hold) else { panic!("not held") };
     gate.handle_pended(now, id, id.0).expect("it waits for its operation");
     id

@@ -1,0 +1,258 @@
+//! A gate with a virtual clock, told in stories: `t.connect("tcp 10.0.0.2:5000 -> 1.1.1.1:443")`.
+//!
+//! A story is `[program[pid]] protocol local -> remote`; the program is `app[42]` unless it says otherwise. The endpoint
+//! handle is the local port, so that the same story is the same flow.
+
+use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized, Room};
+use std::net::SocketAddr;
+use wire::request::{Direction, FAMILY_V4, FAMILY_V6, Request};
+use wire::settings::Settings;
+use wire::stats::Stats;
+use wire::verdict::{Answer, Outcome, RequestId, Scope, Verdict};
+
+/// The service's process and handle.
+pub const SERVICE: Owner = Owner { process_id: 100, handle: 7 };
+/// The user of every connection.
+pub const SID: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
+
+/// An operation: numbered in the order of being pended.
+pub type Op = u32;
+
+pub struct Harness {
+    pub gate: Gate<Op>,
+    pub settings: Settings,
+    now: Instant,
+    ops: Op,
+    seen: Stats,
+}
+
+/// One delivered request or report.
+pub struct Delivered {
+    pub request: Request,
+    pub path: Vec<u8>,
+    pub sid: Vec<u8>,
+}
+
+/// What came of a connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Connect {
+    Permitted,
+    Blocked,
+    Held(RequestId, Op),
+}
+
+impl Connect {
+    #[track_caller]
+    pub fn held(self) -> (RequestId, Op) {
+        match self {
+            Self::Held(id, op) => (id, op),
+            other => panic!("{other:?}, not held"),
+        }
+    }
+}
+
+impl Harness {
+    /// No service yet.
+    pub fn idle() -> Self {
+        let settings = Settings { max_pended: 8, max_pended_per_process: 4, max_cached: 64, ..Settings::INITIAL };
+        let gate = Gate::new([1, 2], settings).expect("memory");
+        let now = Instant::from_millis(1_000);
+        let seen = gate.stats(now);
+        Self { gate, settings, now, ops: 0, seen }
+    }
+
+    /// With an attached service.
+    pub fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// With an attached service of other settings.
+    pub fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut t = Self::idle();
+        change(&mut t.settings);
+        t.attach();
+        t.seen = t.stats();
+        t
+    }
+
+    pub fn attach(&mut self) {
+        let mut room = Room::new(self.gate.settings(), &self.settings).expect("memory");
+        self.gate.attach(self.now, SERVICE, self.settings, &mut room).expect("nobody is attached");
+    }
+
+    pub fn detach(&mut self) {
+        self.gate.detach(self.now, SERVICE.handle);
+    }
+
+    pub fn configure(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.settings);
+        let mut room = Room::new(self.gate.settings(), &self.settings).expect("memory");
+        self.gate.configure(self.now, self.settings, &mut room);
+    }
+
+    /// A classify of an operation that can be held; a held one is pended.
+    pub fn connect(&mut self, story: &str) -> Connect {
+        match self.classify(story) {
+            Action::Permit => Connect::Permitted,
+            Action::Block => Connect::Blocked,
+            Action::Pend(id) => {
+                let op = self.op();
+                assert_eq!(self.gate.handle_pended(self.now, id, op), Ok(Pended::Held));
+                Connect::Held(id, op)
+            }
+        }
+    }
+
+    pub fn classify(&mut self, story: &str) -> Action {
+        Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::Hold))
+    }
+
+    /// A classify of an operation that cannot be held.
+    pub fn pass(&mut self, story: &str) -> Action {
+        Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::ReportOnly))
+    }
+
+    /// The reauthorize that follows a completion.
+    pub fn reauthorize(&mut self, story: &str) -> Reauthorized {
+        Story::parse(story).with(|flow| self.gate.reauthorize(self.now, flow, true))
+    }
+
+    /// A reauthorize for another reason.
+    pub fn foreign_reauthorize(&mut self, story: &str) -> Reauthorized {
+        Story::parse(story).with(|flow| self.gate.reauthorize(self.now, flow, false))
+    }
+
+    /// A number for the next operation.
+    pub fn op(&mut self) -> Op {
+        self.ops += 1;
+        self.ops
+    }
+
+    /// Takes all that waits for delivery.
+    pub fn deliveries(&mut self) -> Vec<Delivered> {
+        let mut out = Outgoing::default();
+        let mut all = Vec::new();
+        while self.gate.next_request(self.now, &mut out) {
+            all.push(Delivered { request: out.request, path: out.path().to_vec(), sid: out.sid().to_vec() });
+        }
+        all
+    }
+
+    pub fn answer(&mut self, id: RequestId, verdict: Verdict) -> Outcome {
+        self.submit(&Answer::once(id, verdict))
+    }
+
+    /// An answer to be remembered until the epoch changes.
+    pub fn answer_for(&mut self, id: RequestId, verdict: Verdict, scope: Scope) -> Outcome {
+        self.submit(&Answer { scope, ..Answer::once(id, verdict) })
+    }
+
+    pub fn submit(&mut self, answer: &Answer) -> Outcome {
+        self.gate.handle_answer(self.now, SERVICE.handle, answer)
+    }
+
+    /// Takes all operations that are ready to be completed.
+    pub fn completions(&mut self) -> Vec<Op> {
+        std::iter::from_fn(|| self.gate.poll_completion(self.now)).collect()
+    }
+
+    /// A whole round for one connection: held, asked, answered, completed, reauthorized.
+    pub fn decide(&mut self, story: &str, verdict: Verdict, scope: Scope) {
+        let (id, op) = self.connect(story).held();
+        self.deliveries();
+        assert_eq!(self.answer_for(id, verdict, scope), Outcome::ACCEPTED);
+        assert_eq!(self.completions(), [op]);
+        assert_eq!(self.reauthorize(story), Reauthorized::Verdict(verdict));
+        self.seen = self.stats();
+    }
+
+    /// Lets time pass; a timer runs when the gate wanted one.
+    pub fn advance(&mut self, ms: u32) {
+        self.now = self.now.after_millis(ms);
+        if self.gate.poll_timeout().is_some_and(|due| due <= self.now) {
+            self.gate.handle_timeout(self.now);
+        }
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    pub fn stats(&self) -> Stats {
+        self.gate.stats(self.now)
+    }
+
+    /// Since the last time, the counters have changed by exactly this.
+    #[track_caller]
+    pub fn expect(&mut self, change: impl FnOnce(&mut Stats)) {
+        let stats = self.stats();
+        change(&mut self.seen);
+        assert_eq!(stats, self.seen);
+        assert_balanced(&stats);
+    }
+}
+
+/// The books of a gate add up.
+#[track_caller]
+pub fn assert_balanced(stats: &Stats) {
+    assert!(stats.balances(), "{stats:?}");
+    let answered = stats.cache_permitted + stats.cache_blocked + stats.exempted + stats.fell_back + stats.limited;
+    assert_eq!(stats.classified, answered + stats.held, "{stats:?}");
+}
+
+/// The UTF-16LE bytes of a path.
+pub fn utf16(path: &str) -> Vec<u8> {
+    path.encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+pub struct Story {
+    program: Vec<u8>,
+    process_id: u64,
+    key: FlowKey,
+}
+
+impl Story {
+    pub fn parse(story: &str) -> Self {
+        let words: Vec<_> = story.split_whitespace().collect();
+        let (who, [protocol, local, "->", remote]) = (match words.as_slice() {
+            [who, rest @ ..] if rest.len() == 4 => (*who, rest),
+            rest => ("app[42]", rest),
+        }) else {
+            panic!("no story: {story}");
+        };
+        let (program, process_id) = who.trim_end_matches(']').split_once('[').expect("program[pid]");
+        let [local, remote] = [local, remote].map(|socket| socket.parse::<SocketAddr>().expect("address:port"));
+        Self {
+            program: utf16(program),
+            process_id: process_id.parse().expect("a number"),
+            key: FlowKey {
+                family: if remote.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
+                direction: Direction::OUTBOUND,
+                protocol: match *protocol {
+                    "tcp" => 6,
+                    "udp" => 17,
+                    other => panic!("no protocol: {other}"),
+                },
+                compartment: 1,
+                endpoint: local.port().into(),
+                local: local.ip().into(),
+                local_port: local.port(),
+                remote: remote.ip().into(),
+                remote_port: remote.port(),
+            },
+        }
+    }
+
+    pub fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
+        then(&Flow {
+            key: self.key,
+            process_id: self.process_id,
+            program: &self.program,
+            user: SID,
+            interface_luid: 0x0006_0080_0100_0000,
+            interface_index: 3,
+            remote_scope: 0,
+            loopback: false,
+        })
+    }
+}
