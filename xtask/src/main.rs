@@ -60,7 +60,7 @@ enum Task {
 
 fn main() -> ExitCode {
     match run(Cli::parse().task) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -68,22 +68,23 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(task: Task) -> Result<()> {
+fn run(task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup => setup::run(),
-        Task::Check(args) => check::run(&args),
+        Task::Setup => setup::run()?,
+        Task::Check(args) => check::run(&args)?,
         Task::Build => {
             setup::run()?;
-            build::run()
+            build::run()?;
         }
         Task::Package => {
             setup::run()?;
-            package::run()
+            package::run()?;
         }
-        Task::Image(args) => image::run(&args),
-        Task::Test => test::run(),
-        Task::Bench => bench::run(),
-        Task::Demo => demo::run(),
-        Task::Lab(args) => lab::run(args),
+        Task::Image(args) => image::run(&args)?,
+        Task::Test => return Ok(test::run()),
+        Task::Bench => bench::run()?,
+        Task::Demo => demo::run()?,
+        Task::Lab(args) => lab::run(args)?,
     }
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,10 +5,10 @@
 //! (and `, N skipped`), alone; the exit code says the same.
 //! Neighbours: each stage is a task of its own; `tally` counts.
 
-use std::io::{self, Write as _};
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 
 use crate::check;
 use crate::inf;
@@ -29,56 +29,61 @@ enum Outcome {
     Skipped(String),
 }
 
-/// A stage that needs nothing of another.
 type Stage = (&'static str, fn() -> Result<Outcome>);
 
+/// Stages that need nothing of another.
 const SOURCE_STAGES: [Stage; 3] = [("check", check_source), ("host", host_tests), ("miri", miri)];
 
+/// Stages that need `dist/`.
+const PACKAGE_STAGES: [Stage; 2] = [("inf under wine", inf_under_wine), ("wine", wine)];
+
+#[derive(Default)]
 struct Summary {
     lines: Vec<String>,
     total: Tally,
 }
 
 /// Runs every stage and prints the summary.
-pub fn run() -> Result<()> {
-    let mut summary = Summary { lines: Vec::new(), total: Tally::default() };
-    summary.stage("setup", || setup::run().map(|()| passed()))?;
-    for (name, work) in SOURCE_STAGES {
-        // A failed stage is in the summary, and the others still tell something.
-        summary.stage(name, work).ok();
-    }
-    if summary.stage("package", || package::run().map(|()| passed())).is_ok() {
-        summary.stage("inf under wine", || inf::test().map(|()| passed())).ok();
-        summary.stage("wine", || lab::test().map(Outcome::Ran)).ok();
+pub fn run() -> ExitCode {
+    let mut summary = Summary::default();
+    if summary.stage("setup", || setup::run().map(|()| passed())) {
+        for (name, work) in SOURCE_STAGES {
+            summary.stage(name, work);
+        }
+        let is_packaged = summary.stage("package", || package::run().map(|()| passed()));
+        for (name, work) in PACKAGE_STAGES {
+            let no_package = || Ok(Outcome::Skipped("there is no package to test".into()));
+            summary.stage(name, if is_packaged { work } else { no_package });
+        }
     }
     summary.print();
-    if summary.total.failed > 0 { bail!("not every test passed") } else { Ok(()) }
+    if summary.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 impl Summary {
-    /// Does one stage, and notes how it ended.
-    fn stage(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> Result<()> {
+    /// Does one stage, notes how it ended, and says whether it could be done.
+    fn stage(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> bool {
         println!("== {name}");
         let start = Instant::now();
-        let (text, tally, result) = match work() {
-            Ok(Outcome::Ran(tally)) => (tally.to_string(), tally, Ok(())),
-            Ok(Outcome::Skipped(why)) => (format!("skipped: {why}"), Tally { skipped: 1, ..Tally::default() }, Ok(())),
+        let outcome = work();
+        let is_done = outcome.is_ok();
+        let (text, tally) = match outcome {
+            Ok(Outcome::Ran(tally)) => (tally.to_string(), tally),
+            Ok(Outcome::Skipped(why)) => (format!("skipped: {why}"), Tally { skipped: 1, ..Tally::default() }),
             Err(error) => {
                 eprintln!("error: {error:#}");
-                ("FAILED".to_owned(), Tally::of(false), Err(error))
+                ("FAILED".to_owned(), Tally::of(false))
             }
         };
         println!("   {text}");
         self.lines.push(format!("{name:<16} {:>8}  {text}", seconds(start.elapsed())));
         self.total += tally;
-        result
+        is_done
     }
 
     fn print(&self) {
         println!("\n{}\n", self.lines.join("\n"));
         println!("{}", self.total);
-        // What follows on the error stream must not overtake the closing line.
-        io::stdout().flush().ok();
     }
 }
 
@@ -117,6 +122,15 @@ fn miri() -> Result<Outcome> {
     counted(nightly(&["test", "--lib"]).args(packages).timeout(MIRI_TIMEOUT).log("test-miri"))
 }
 
+fn inf_under_wine() -> Result<Outcome> {
+    inf::test().map(|()| passed())
+}
+
+/// Real programs' connections through the shipped files.
+fn wine() -> Result<Outcome> {
+    lab::test().map(Outcome::Ran)
+}
+
 /// Runs `cargo test` and counts; a failure that is no test's is one more failure.
 fn counted(run: Run) -> Result<Outcome> {
     let output = run.output()?;
@@ -135,4 +149,28 @@ fn failures(output: &str) -> String {
     let at = output.find("\nfailures:\n").or_else(|| output.find("error"));
     let text = &output[at.unwrap_or(0)..];
     text.lines().take(200).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+
+    use super::*;
+
+    #[test]
+    fn every_stage_has_a_line_and_a_failed_one_is_counted() {
+        let mut summary = Summary::default();
+        assert!(summary.stage("good", || Ok(passed())));
+        assert!(!summary.stage("bad", || bail!("because")));
+        assert!(summary.stage("absent", || Ok(Outcome::Skipped("no reason".into()))));
+        assert_eq!(summary.total.to_string(), "1 passed, 1 failed, 1 skipped");
+        let ends = ["1 passed, 0 failed", "FAILED", "skipped: no reason"];
+        assert!(summary.lines.iter().zip(ends).all(|(line, end)| line.ends_with(end)), "{:?}", summary.lines);
+    }
+
+    #[test]
+    fn only_the_part_that_failed_is_shown() {
+        assert_eq!(failures("running 3 tests\n\nfailures:\n\n---- a stdout ----\n").lines().next(), Some(""));
+        assert!(failures("Compiling x\nerror[E0425]: no y\n").starts_with("error[E0425]"));
+    }
 }
