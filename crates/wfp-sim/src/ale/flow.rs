@@ -1,0 +1,205 @@
+//! A flow: one socket, one peer, and how far its authorization has got.
+//!
+//! ```text
+//! Classifying --permit--> Live --block, close--> Ended        Held --close--> Closing --> Orphaned --complete--> Ended
+//!      | pend                                                   | complete
+//!      +--------> Held <----------------------------------------+--> Scheduled --> Reauthorizing --> Live or Ended
+//! ```
+//!
+//! Invariants: `outstanding` contexts are out for this flow, and it leaves `Held` when the last comes back; the outcome is
+//! told once.
+
+use super::contexts::Contexts;
+use super::process::Identity;
+use super::socket::Socket;
+use crate::classify::Facts;
+use crate::sync::Lock;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+/// Who started a packet's way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// From this machine.
+    Outbound,
+    /// To this machine.
+    Inbound,
+}
+
+/// What became of a connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing yet: a blocking caller waits, another one has `WSAEWOULDBLOCK`.
+    Pending,
+    /// It is connected.
+    Connected,
+    /// It failed with this Winsock error.
+    Refused(u32),
+    /// It was connected, and the engine tore it down.
+    Reset,
+    /// The socket was closed before there was an outcome.
+    Closed,
+}
+
+/// How the peer answers a SYN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Handshake {
+    /// It accepts.
+    #[default]
+    Accepted,
+    /// It sends RST.
+    Refused,
+}
+
+/// What became of a packet of a live flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PacketFate {
+    /// It went on.
+    Passed,
+    /// It was discarded; unless it was absorbed, the flow went with it.
+    Dropped,
+}
+
+/// The other end of a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Peer {
+    pub addr: SocketAddr,
+    pub icmp: Option<Icmp>,
+}
+
+/// What tells ICMP flows apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Icmp {
+    pub kind: u8,
+    pub code: u8,
+    pub id: u16,
+}
+
+/// What a test makes odd about the indications of one flow.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Oddities {
+    pub empty_fields: u64,
+    pub omit_metadata: u32,
+}
+
+pub(super) type OnDone = Box<dyn FnOnce(Outcome) + Send>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The first classify runs.
+    Classifying,
+    /// Pended.
+    Held,
+    /// Completed; the reauthorization has not started.
+    Scheduled,
+    /// The reauthorization runs.
+    Reauthorizing,
+    /// Authorized.
+    Live,
+    /// The socket closes.
+    Closing,
+    /// Closed, and pended still.
+    Orphaned,
+    /// Over.
+    Ended,
+}
+
+/// What the lock of a flow guards.
+pub(super) struct Progress {
+    pub phase: Phase,
+    pub outcome: Outcome,
+    pub outstanding: usize,
+    pub pended_by: Vec<u32>,
+    /// The policy that the flow was authorized under.
+    pub epoch: u64,
+    pub last_used_ms: u64,
+    on_done: Option<OnDone>,
+}
+
+/// A flow.
+pub(crate) struct Flow {
+    pub id: u64,
+    pub socket: Arc<Socket>,
+    pub peer: Peer,
+    pub oddities: Oddities,
+    pub handshake: Handshake,
+    pub(super) contexts: Contexts,
+    progress: Mutex<Progress>,
+}
+
+impl Flow {
+    pub fn new(
+        id: u64,
+        socket: Arc<Socket>,
+        peer: Peer,
+        oddities: Oddities,
+        handshake: Handshake,
+        on_done: Option<OnDone>,
+    ) -> Arc<Self> {
+        let progress = Progress {
+            phase: Phase::Classifying,
+            outcome: Outcome::Pending,
+            outstanding: 0,
+            pended_by: Vec::new(),
+            epoch: 0,
+            last_used_ms: 0,
+            on_done,
+        };
+        let contexts = Contexts::default();
+        Arc::new(Self { id, socket, peer, oddities, handshake, contexts, progress: Mutex::new(progress) })
+    }
+
+    pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
+        self.progress.hold()
+    }
+
+    pub fn outcome(&self) -> Outcome {
+        self.progress().outcome
+    }
+
+    pub fn is_live(&self) -> bool {
+        self.progress().phase == Phase::Live
+    }
+
+    /// Whether the callout pended this flow.
+    pub fn was_pended_by(&self, callout: u32) -> bool {
+        self.progress().pended_by.contains(&callout)
+    }
+
+    /// Whether the flow's addresses are of IPv6; a mapped address is IPv4 to the engine.
+    pub fn is_v6(&self) -> bool {
+        self.peer.addr.is_ipv6()
+    }
+
+    /// Tells the outcome, if nobody was told one yet.
+    pub(super) fn conclude(&self, outcome: Outcome) {
+        let on_done = {
+            let mut progress = self.progress();
+            if progress.outcome == Outcome::Pending {
+                progress.outcome = outcome;
+            }
+            progress.on_done.take()
+        };
+        if let Some(on_done) = on_done {
+            on_done(outcome);
+        }
+    }
+
+    /// What every indication of this flow says.
+    pub(super) fn facts<'a>(&'a self, identity: &'a Identity) -> Facts<'a> {
+        Facts {
+            identity,
+            protocol: self.socket.protocol,
+            local: self.socket.local_towards(self.peer.addr),
+            is_wildcard: false,
+            peer: Some(&self.peer),
+            endpoint: self.socket.endpoint,
+            flow_id: Some(self.id),
+            flags: 0,
+            reason: 0,
+            packet: None,
+            empty_fields: self.oddities.empty_fields,
+            omit_metadata: self.oddities.omit_metadata,
+        }
+    }
+}

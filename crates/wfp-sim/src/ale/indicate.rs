@@ -1,0 +1,96 @@
+//! Making an indication out of a socket or a flow and an occasion.
+
+use super::flow::{Direction, Flow, Peer};
+use super::socket::Socket;
+use crate::classify::layer::{AUTH_CONNECT, Step};
+use crate::classify::{self, Facts, Indication, Verdict};
+use crate::machine::Machine;
+use nt_sys::fwp::{FWP_CONDITION_FLAG_IS_LOOPBACK, FWP_CONDITION_FLAG_IS_REAUTHORIZE};
+use std::ffi::c_void;
+use std::ptr;
+use std::sync::Arc;
+
+/// Why something is indicated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Occasion {
+    pub flags: u32,
+    pub reason: u32,
+    pub is_reauthorization: bool,
+    pub is_wildcard: bool,
+    pub packet: Option<Direction>,
+    pub layer_data: *mut c_void,
+}
+
+impl Default for Occasion {
+    fn default() -> Self {
+        Self {
+            flags: 0,
+            reason: 0,
+            is_reauthorization: false,
+            is_wildcard: false,
+            packet: None,
+            layer_data: ptr::null_mut(),
+        }
+    }
+}
+
+/// Indicates news of a socket.
+pub(super) fn indicate_socket(
+    machine: &Machine,
+    step: Step,
+    socket: &Arc<Socket>,
+    peer: Option<&Peer>,
+    occasion: &Occasion,
+) -> Verdict {
+    let local = peer.map_or(socket.local(), |peer| socket.local_towards(peer.addr));
+    let facts = Facts {
+        identity: &socket.owner.identity,
+        protocol: socket.protocol,
+        local,
+        is_wildcard: occasion.is_wildcard,
+        peer,
+        endpoint: socket.endpoint,
+        flow_id: None,
+        flags: occasion.flags,
+        reason: 0,
+        packet: None,
+        empty_fields: 0,
+        omit_metadata: 0,
+    };
+    let is_v6 = peer.map_or(socket.is_v6(), |peer| peer.addr.is_ipv6());
+    indicate(machine, step, is_v6, facts, None, ptr::null_mut())
+}
+
+/// Indicates a flow.
+pub(super) fn indicate_flow(machine: &Machine, step: Step, flow: &Arc<Flow>, occasion: &Occasion) -> Verdict {
+    let mut facts = flow.facts(&flow.socket.owner.identity);
+    facts.flags = occasion.flags;
+    if occasion.is_reauthorization {
+        facts.flags |= FWP_CONDITION_FLAG_IS_REAUTHORIZE;
+    }
+    facts.reason = occasion.reason;
+    facts.packet = occasion.packet;
+    indicate(machine, step, flow.is_v6(), facts, Some(flow), occasion.layer_data)
+}
+
+fn indicate(
+    machine: &Machine,
+    step: Step,
+    is_v6: bool,
+    mut facts: Facts<'_>,
+    flow: Option<&Arc<Flow>>,
+    layer_data: *mut c_void,
+) -> Verdict {
+    if facts.is_loopback() {
+        facts.flags |= FWP_CONDITION_FLAG_IS_LOOPBACK;
+    }
+    let indication = Indication {
+        layer: step.layer(is_v6),
+        facts: &facts,
+        flow,
+        pendable: flow.filter(|_| step == AUTH_CONNECT),
+        layer_data,
+        discard: None,
+    };
+    if step.enforces() { classify::enforce(machine, &indication) } else { classify::inform(machine, &indication) }
+}

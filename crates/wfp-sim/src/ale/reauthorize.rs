@@ -1,0 +1,181 @@
+//! Authorizing: the first time, after a completed operation, and again while a flow lives (learn.microsoft.com "ALE
+//! Reauthorization").
+//!
+//! Invariants: the first authorization of a TCP flow has no packet, a reauthorization of a live flow has one; what a
+//! reauthorization blocks without absorbing ends the flow.
+
+use super::flow::{Direction, Flow, Handshake, Outcome, PacketFate, Phase};
+use super::indicate::{Occasion, indicate_flow};
+use super::socket::TCP;
+use super::{WSAEACCES, WSAECONNABORTED, WSAECONNREFUSED};
+use crate::classify::{Verdict, frames, layer};
+use crate::config::{CloseWhilePended, ReauthMode};
+use crate::machine::Machine;
+use crate::sync::Lock;
+use nt_sys::fwp::*;
+use std::ffi::c_void;
+use std::sync::Arc;
+
+/// Stands for a packet that nobody looks into.
+static PACKET: [u64; 46] = [0; 46];
+
+/// A pointer that looks like a net buffer list.
+pub(super) fn opaque_packet() -> *mut c_void {
+    (&raw const PACKET).cast_mut().cast()
+}
+
+/// The first authorization.
+pub(super) fn authorize(machine: &Arc<Machine>, flow: &Arc<Flow>, layer_data: *mut c_void) -> Verdict {
+    machine.ale.flows.hold().insert(flow.id, Arc::clone(flow));
+    flow.socket.note_authorization();
+    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &Occasion { layer_data, ..Occasion::default() });
+    let (was_pended, is_complete) = {
+        let mut progress = flow.progress();
+        progress.epoch = verdict.epoch;
+        let was_pended = !progress.pended_by.is_empty();
+        let is_complete = was_pended && progress.outstanding == 0;
+        if was_pended {
+            progress.phase = if is_complete { Phase::Scheduled } else { Phase::Held };
+        }
+        (was_pended, is_complete)
+    };
+    if is_complete {
+        // The completion overtook the classify.
+        let is_inline = machine.config.knobs.reauth_mode == ReauthMode::Inline;
+        if is_inline { run(machine, flow) } else { defer(machine, flow) }
+    } else if !was_pended {
+        settle(machine, flow, verdict);
+    }
+    verdict
+}
+
+/// Has a completed operation authorized again, now or later.
+pub(super) fn schedule(machine: &Arc<Machine>, flow: &Arc<Flow>) {
+    match machine.config.knobs.reauth_mode {
+        ReauthMode::Inline => run(machine, flow),
+        ReauthMode::Deferred => defer(machine, flow),
+        ReauthMode::DeferredInClassify if frames::is_in_classify() => defer(machine, flow),
+        ReauthMode::DeferredInClassify => run(machine, flow),
+    }
+}
+
+fn defer(machine: &Arc<Machine>, flow: &Arc<Flow>) {
+    let (machine_then, flow) = (Arc::clone(machine), Arc::clone(flow));
+    machine.host.defer(Box::new(move || run(&machine_then, &flow)));
+}
+
+/// The reauthorization after a completed operation.
+fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
+    let binds = {
+        let mut progress = flow.progress();
+        let binds = progress.phase == Phase::Scheduled;
+        if binds {
+            progress.phase = Phase::Reauthorizing;
+        }
+        binds
+    };
+    if !binds && machine.config.knobs.close_while_pended != CloseWhilePended::ReauthAnyway {
+        return;
+    }
+    machine.totals.reauthorized.add();
+    let occasion = Occasion {
+        is_reauthorization: true,
+        reason: FWP_CONDITION_REAUTHORIZE_REASON_CLASSIFY_COMPLETION,
+        packet: Some(Direction::Outbound),
+        ..Occasion::default()
+    };
+    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &occasion);
+    if binds {
+        flow.progress().epoch = verdict.epoch;
+        settle(machine, flow, verdict);
+    }
+}
+
+/// Obeys the verdict of an authorization.
+fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
+    if verdict.blocks() {
+        machine.totals.blocked.add();
+        return flow.end(machine, Outcome::Refused(WSAEACCES));
+    }
+    machine.totals.permitted.add();
+    if flow.socket.protocol == TCP && flow.handshake == Handshake::Refused {
+        return flow.end(machine, Outcome::Refused(WSAECONNREFUSED));
+    }
+    if indicate_flow(machine, layer::FLOW_ESTABLISHED, flow, &Occasion::default()).blocks() {
+        return flow.end(machine, Outcome::Refused(WSAECONNABORTED));
+    }
+    {
+        let mut progress = flow.progress();
+        progress.phase = Phase::Live;
+        progress.last_used_ms = machine.host.now_ms();
+    }
+    flow.conclude(Outcome::Connected);
+}
+
+/// A packet of a live flow passes by: after a change of policy it is authorized on the way.
+pub(super) fn packet(machine: &Machine, flow: &Arc<Flow>, direction: Direction, layer_data: *mut c_void) -> PacketFate {
+    let layer = layer::AUTH_CONNECT.layer(flow.is_v6());
+    let epoch = {
+        let mut progress = flow.progress();
+        if progress.phase != Phase::Live {
+            return PacketFate::Dropped;
+        }
+        progress.last_used_ms = machine.host.now_ms();
+        progress.epoch
+    };
+    if epoch == machine.policy().layer(layer.id).epoch {
+        return PacketFate::Passed;
+    }
+    recheck(machine, flow, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE, direction, layer_data)
+}
+
+/// Authorizes a flow again for `reason`. A held flow stays held whatever the answer.
+pub(super) fn recheck(
+    machine: &Machine,
+    flow: &Arc<Flow>,
+    reason: u32,
+    direction: Direction,
+    layer_data: *mut c_void,
+) -> PacketFate {
+    machine.totals.reauthorized.add();
+    let occasion =
+        Occasion { is_reauthorization: true, reason, packet: Some(direction), layer_data, ..Occasion::default() };
+    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &occasion);
+    {
+        let mut progress = flow.progress();
+        if progress.phase != Phase::Live {
+            return PacketFate::Dropped;
+        }
+        if !verdict.blocks() {
+            progress.epoch = verdict.epoch;
+            return PacketFate::Passed;
+        }
+        if verdict.absorbs {
+            return PacketFate::Dropped;
+        }
+        progress.outcome = Outcome::Reset;
+    }
+    flow.end(machine, Outcome::Reset);
+    PacketFate::Dropped
+}
+
+impl Flow {
+    /// Ends the flow.
+    pub(super) fn end(&self, machine: &Machine, outcome: Outcome) {
+        self.progress().phase = Phase::Ended;
+        machine.ale.flows.hold().remove(&self.id);
+        self.end_contexts(machine);
+        self.conclude(outcome);
+    }
+
+    /// Ends the flow because its socket is closed; whoever pended it still has to complete.
+    pub(super) fn end_closed(&self, machine: &Machine) {
+        {
+            let mut progress = self.progress();
+            progress.phase = if progress.outstanding > 0 { Phase::Orphaned } else { Phase::Ended };
+        }
+        machine.ale.flows.hold().remove(&self.id);
+        self.end_contexts(machine);
+        self.conclude(Outcome::Closed);
+    }
+}

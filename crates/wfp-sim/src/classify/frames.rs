@@ -1,0 +1,66 @@
+//! The classifies on the stack of the running thread.
+//!
+//! Invariant: a frame is pushed right before a classify function is called and popped right after, also when it unwinds.
+
+use super::callouts::Registered;
+use crate::ale::Flow;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// One call of a classify function.
+pub(crate) struct Frame {
+    pub callout: Arc<Registered>,
+    pub flow: Option<Arc<Flow>>,
+    /// The handle by which this call may pend; zero where it may not.
+    pub completion: u64,
+    pub is_reauthorization: bool,
+    /// It was called with the right to set the action.
+    pub may_act: bool,
+    pub pends: PendAttempt,
+}
+
+/// What a classify function did about pending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PendAttempt {
+    None,
+    Failed,
+    Pended,
+}
+
+thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Keeps a frame on the stack.
+pub(crate) struct Entered(());
+
+pub(crate) fn enter(frame: Frame) -> Entered {
+    FRAMES.with_borrow_mut(|frames| frames.push(frame));
+    Entered(())
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let frame = FRAMES.with_borrow_mut(Vec::pop);
+        drop(frame);
+    }
+}
+
+/// Looks at the innermost frame.
+pub(crate) fn innermost<R>(look: impl FnOnce(Option<&mut Frame>) -> R) -> R {
+    FRAMES.with_borrow_mut(|frames| look(frames.last_mut()))
+}
+
+pub(crate) fn is_in_classify() -> bool {
+    FRAMES.with_borrow(|frames| !frames.is_empty())
+}
+
+/// Whether `callout` is running on this thread.
+pub(crate) fn is_in_callout(id: u32) -> bool {
+    FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.callout.id == id))
+}
+
+/// Whether a classify of `flow` is running on this thread.
+pub(crate) fn is_in_flow(id: u64) -> bool {
+    FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.flow.as_ref().is_some_and(|flow| flow.id == id)))
+}
