@@ -40,7 +40,7 @@ const fn file(name: &'static str, path: &'static str) -> Package {
 }
 
 /// What every task together needs.
-const PACKAGES: [Package; 8] = [
+const PACKAGES: [Package; 7] = [
     program("gcc-mingw-w64-x86-64", "x86_64-w64-mingw32-gcc"),
     // Named although the compiler brings them: the lab builds C with these headers.
     file("mingw-w64-x86-64-dev", "/usr/x86_64-w64-mingw32/include/windows.h"),
@@ -49,7 +49,6 @@ const PACKAGES: [Package; 8] = [
     program("openssl", "openssl"),
     // The lab fetches Windows programs with pip and takes them out of their wheels.
     program("python3-pip", "pip3"),
-    program("unzip", "unzip"),
     file("ca-certificates", "/etc/ssl/certs/ca-certificates.crt"),
 ];
 
