@@ -15,6 +15,7 @@ use nt_sys::types::DISPATCH_LEVEL;
 pub use driver::Driver;
 pub use file::{File, Io};
 pub(crate) use file::{cancel_all_of, close_all_of};
+pub use work::defer;
 
 use crate::{ps, thread};
 

@@ -7,12 +7,11 @@ pub(crate) mod spin_lock;
 pub(crate) mod timer;
 mod wait;
 
-use crate::verifier;
+use crate::{rules, verifier};
 
 /// Stops the machine.
 #[unsafe(no_mangle)]
 pub extern "system-unwind" fn KeBugCheckEx(code: u32, p1: usize, p2: usize, p3: usize, p4: usize) -> ! {
-    verifier::requested(code, [p1, p2, p3, p4]);
-    // The machine had stopped before: there is nowhere to return to, and nothing more to report.
-    std::panic::resume_unwind(Box::new("bug check on a stopped machine"));
+    let message = format!("KeBugCheckEx({code:#x}, {p1:#x}, {p2:#x}, {p3:#x}, {p4:#x})");
+    verifier::bugcheck(code, p1, rules::REQUESTED.name, message)
 }

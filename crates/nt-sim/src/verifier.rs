@@ -11,7 +11,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::global::Global;
-use crate::rules::{self, Rule};
+use crate::rules::Rule;
 
 static RECORDED: Global<Option<Violation>> = Global::new(None);
 static STOPPED: AtomicBool = AtomicBool::new(false);
@@ -59,9 +59,10 @@ pub fn bugcheck_of<T>(f: impl FnOnce() -> T) -> Violation {
     }
 }
 
-/// Stops the machine as `KeBugCheckEx` does; for the other emulators, whose rules have their own names.
-pub fn bugcheck(code: u32, parameter: usize, rule: &'static str, message: String) {
+/// Stops the machine and does not come back, also when it had stopped before.
+pub(crate) fn bugcheck(code: u32, parameter: usize, rule: &'static str, message: String) -> ! {
     stop(Violation { code, parameter, rule, message });
+    resume_unwind(Box::new("bug check on a stopped machine"))
 }
 
 /// Reports that `rule` was broken. Returns only when the machine is stopped already.
@@ -88,12 +89,6 @@ pub(crate) fn take_recorded() -> Option<Violation> {
 pub(crate) fn reset() {
     RECORDED.take();
     STOPPED.store(false, Ordering::Relaxed);
-}
-
-/// Name of a bug check that the driver itself asks for.
-pub(crate) fn requested(code: u32, parameters: [usize; 4]) {
-    let message = format!("KeBugCheckEx({code:#x}, {parameters:#x?})");
-    stop(Violation { code, parameter: parameters[0], rule: rules::REQUESTED.name, message });
 }
 
 fn stop(violation: Violation) {

@@ -103,15 +103,20 @@ pub(crate) fn settle() {
 
 /// Lets every system thread get to its next wait, or to its end.
 pub(crate) fn settle_threads() {
-    while !verifier::stopped() && !quiesce(bell().changes) {}
+    loop {
+        let seen = bell().changes;
+        if verifier::stopped() || quiesce(seen) {
+            return;
+        }
+    }
 }
 
 /// Sleeps until no system thread is left, or none moves any more.
 pub(crate) fn for_system_threads() {
-    while ps::system_threads() != 0 {
+    notify();
+    loop {
         let seen = bell().changes;
-        notify();
-        if !sleep(seen + 1, HANG) {
+        if ps::system_threads() == 0 || !sleep(seen, HANG) {
             return;
         }
     }

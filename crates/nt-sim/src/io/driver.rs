@@ -167,7 +167,10 @@ pub(super) fn reset() {
 }
 
 /// What every major function does until the driver sets its own.
-unsafe extern "system-unwind" fn invalid_device_request(_device: *mut DEVICE_OBJECT, request: *mut IRP) -> NTSTATUS {
+pub(super) unsafe extern "system-unwind" fn invalid_device_request(
+    _device: *mut DEVICE_OBJECT,
+    request: *mut IRP,
+) -> NTSTATUS {
     // SAFETY: the I/O manager passes a request that this routine owns.
     unsafe { (*request).IoStatus.Status = STATUS_INVALID_DEVICE_REQUEST };
     irp::IofCompleteRequest(request, IO_NO_INCREMENT);

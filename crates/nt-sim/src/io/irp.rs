@@ -17,7 +17,7 @@ use nt_sys::ps::EPROCESS;
 use nt_sys::status::{NT_ERROR, STATUS_INVALID_DEVICE_REQUEST, STATUS_PENDING};
 use nt_sys::types::{DISPATCH_LEVEL, NTSTATUS, PASSIVE_LEVEL, UserMode};
 
-use super::{device, file};
+use super::{device, driver, file};
 use crate::global::{Global, Ptr};
 use crate::memory::{self, Block};
 use crate::rules::{self, Rule};
@@ -109,7 +109,8 @@ pub(super) fn send(spec: Spec, input: &[u8]) -> (Ptr<IRP>, Arc<Completion>) {
 fn dispatch_routine(spec: Spec) -> Option<DRIVER_DISPATCH> {
     let driver = device::driver_of(spec.device)?;
     // SAFETY: a driver outlives its devices.
-    unsafe { (*driver.0).MajorFunction[spec.major] }
+    let set = unsafe { (*driver.0).MajorFunction[spec.major] };
+    Some(set.unwrap_or(driver::invalid_device_request))
 }
 
 fn build(spec: Spec, input: &[u8]) -> (Ptr<IRP>, Entry) {

@@ -31,6 +31,14 @@ enum Job {
     Item(Ptr<IO_WORKITEM>),
     /// Sends the close request of a file whose last request is done.
     Close(Ptr<FILE_OBJECT>),
+    /// Work of another emulation that runs on this machine.
+    Host(Box<dyn FnOnce() + Send>),
+}
+
+/// Runs `work` later, at `PASSIVE_LEVEL` in the system process, as a worker thread of the machine would. For emulations of
+/// other parts of the system; a driver uses a work item.
+pub fn defer(work: Box<dyn FnOnce() + Send>) {
+    push(Job::Host(work));
 }
 
 /// Makes a work item.
@@ -104,6 +112,10 @@ pub(crate) fn run_one() -> bool {
     match job {
         Job::Item(item) => run(item),
         Job::Close(file) => file::send_close(file),
+        Job::Host(work) => {
+            let _frame = Context::enter(PASSIVE_LEVEL, null_mut());
+            work();
+        }
     }
     wait::notify();
     true
