@@ -21,9 +21,9 @@ const USER_LEN: usize = 128;
 #[derive(Clone, Debug, Default)]
 pub struct Asker {
     /// Its process id.
-    pub pid: u64,
-    /// Its image in the form of `FwpmGetAppIdFromFileName0`: device path, lower case; empty when it is gone.
-    pub app_id: String,
+    pub pid: u32,
+    /// Its image as a device path; empty when it is gone.
+    pub image: String,
     /// The SID of its user, in binary; empty when it is gone.
     pub user: Vec<u8>,
 }
@@ -37,11 +37,11 @@ impl Asker {
         // SAFETY: the caller's promise.
         let process = unsafe { IoGetRequestorProcess(irp) };
         // SAFETY: the process of a request in flight.
-        let pid = unsafe { PsGetProcessId(process) }.addr();
+        let pid = unsafe { PsGetProcessId(process) }.addr() as u32;
         let Some(process) = Handle::process(pid) else {
-            return Self { pid: pid as u64, ..Self::default() };
+            return Self { pid, ..Self::default() };
         };
-        Self { pid: pid as u64, app_id: process.image().unwrap_or_default(), user: process.user().unwrap_or_default() }
+        Self { pid, image: process.image().unwrap_or_default(), user: process.user().unwrap_or_default() }
     }
 }
 
@@ -49,9 +49,9 @@ impl Asker {
 struct Handle(HANDLE);
 
 impl Handle {
-    fn process(pid: usize) -> Option<Self> {
+    fn process(pid: u32) -> Option<Self> {
         // SAFETY: no condition; an unknown id gives null.
-        let handle = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid as u32) };
+        let handle = unsafe { OpenProcess(PROCESS_QUERY_LIMITED_INFORMATION, 0, pid) };
         (!handle.is_null()).then_some(Self(handle))
     }
 
@@ -62,7 +62,7 @@ impl Handle {
         let found =
             unsafe { QueryFullProcessImageNameW(self.0, PROCESS_NAME_NATIVE, path.as_mut_ptr(), &raw mut length) };
         let path = path.get(..length as usize)?;
-        (found != 0).then(|| String::from_utf16_lossy(path).to_lowercase())
+        (found != 0).then(|| String::from_utf16_lossy(path))
     }
 
     fn user(&self) -> Option<Vec<u8>> {

@@ -11,12 +11,13 @@ use nt_sys::io::{
     IRP_MJ_CREATE, IRP_MJ_DEVICE_CONTROL, IoCreateDevice, IoCreateSymbolicLink, IofCompleteRequest,
 };
 use nt_sys::status::{
-    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_PENDING, STATUS_SUCCESS,
+    STATUS_BUFFER_TOO_SMALL, STATUS_INVALID_DEVICE_REQUEST, STATUS_INVALID_PARAMETER, STATUS_NOT_SUPPORTED,
+    STATUS_PENDING, STATUS_SUCCESS,
 };
 use nt_sys::types::{FALSE, NTSTATUS, UNICODE_STRING};
 
 use crate::asker::Asker;
-use crate::{engine, questions};
+use crate::{engine, questions, snapshot, workers};
 
 const NAME: &str = r"\Device\WfpLab";
 const LINK: &str = r"\DosDevices\WfpLab";
@@ -65,18 +66,22 @@ unsafe extern "system-unwind" fn control(_device: *mut DEVICE_OBJECT, irp: *mut 
     let input = unsafe { bytes(buffer, input_len) };
     let done = match parameters.IoControlCode {
         ioctl::ASK => match Question::from_bytes(input) {
+            Some(_) if output_len < Answer::LEN => Err(STATUS_BUFFER_TOO_SMALL),
+            Some(question) if !engine::can_decide(&question) => Err(STATUS_NOT_SUPPORTED),
             // SAFETY: the request is this function's; from here on it belongs to `questions`.
-            Some(question) if output_len >= Answer::LEN => return unsafe { ask(irp, question) },
-            Some(_) => Err(STATUS_BUFFER_TOO_SMALL),
+            Some(question) => return unsafe { ask(irp, question) },
             None => Err(STATUS_INVALID_PARAMETER),
         },
         ioctl::SNAPSHOT => {
-            let json = engine::snapshot();
+            let json = snapshot::json();
             // SAFETY: the same buffer as output; `input` is not used any more.
             unsafe { store(buffer, output_len, json.as_bytes()) }
         }
         ioctl::CONTROL => match Control::from_word(input) {
-            Some(control) => engine::control(control).map(|()| 0),
+            Some(control) => {
+                workers::run(move || engine::control(control));
+                Ok(0)
+            }
             None => Err(STATUS_INVALID_PARAMETER),
         },
         _ => Err(STATUS_INVALID_DEVICE_REQUEST),

@@ -33,7 +33,7 @@ unsafe extern "system" fn ImageEntry(first: *mut c_void, second: *const c_void, 
 /// # Safety
 /// `driver` is the object of the driver being started.
 unsafe fn driver_entry(driver: *mut DRIVER_OBJECT) -> NTSTATUS {
-    engine::boot();
+    engine::engine();
     if let Err(status) = lab_shim::install() {
         return status;
     }

@@ -15,5 +15,8 @@ mod asker;
 mod device;
 mod engine;
 mod entry;
+mod host;
+mod programs;
 mod questions;
+mod snapshot;
 mod workers;

@@ -70,8 +70,27 @@ unsafe extern "system" fn device_io_control_file(
             remote,
             local: local_address(handle),
         };
-        if engine::decide(&question) == Answer::Block {
-            return STATUS_ACCESS_DENIED;
+        match engine::decide(&question) {
+            Answer::Permit => {}
+            Answer::Lose if operation == Operation::Send => {
+                let mut elsewhere = Redirected::new(parameters, &remote);
+                // SAFETY: the caller's own arguments, but for the input: a copy whose address is the discard port.
+                return unsafe {
+                    original()(
+                        handle,
+                        event,
+                        apc,
+                        apc_context,
+                        status,
+                        code,
+                        elsewhere.parameters(),
+                        input_len,
+                        output,
+                        output_len,
+                    )
+                };
+            }
+            Answer::Block | Answer::Lose => return STATUS_ACCESS_DENIED,
         }
     }
     // SAFETY: the caller's own arguments, to the function it called.
@@ -91,6 +110,28 @@ fn read(code: u32, parameters: &[u8]) -> Option<(Operation, Address)> {
             Some((Operation::Send, Address::from_sockaddr(sockaddr)?))
         }
         _ => None,
+    }
+}
+
+/// The parameters of a send whose packet is to be lost: it goes to the discard port, so that the call completes in all
+/// its forms as if it had gone out.
+struct Redirected {
+    parameters: Vec<u8>,
+    sockaddr: [u8; SOCKADDR],
+    length: usize,
+}
+
+impl Redirected {
+    fn new(parameters: &[u8], remote: &Address) -> Self {
+        let (sockaddr, length) = remote.discard_sockaddr();
+        Self { parameters: parameters.to_vec(), sockaddr, length }
+    }
+
+    /// Valid as long as `self` stays where it is; the address is read inside the call.
+    fn parameters(&mut self) -> *const u8 {
+        let address = self.sockaddr.as_ptr().expose_provenance() as u64;
+        afd::set_send_address(&mut self.parameters, address, self.length);
+        self.parameters.as_ptr()
     }
 }
 

@@ -39,6 +39,25 @@ impl Address {
         }
     }
 
+    /// The discard port of this machine, in the family of `self`, as a sockaddr of the length the family needs.
+    #[must_use]
+    pub fn discard_sockaddr(&self) -> ([u8; 28], usize) {
+        let mut bytes = [0; 28];
+        bytes[3] = 9;
+        match self.ip {
+            IpAddr::V4(_) => {
+                bytes[0..2].copy_from_slice(&AF_INET.to_le_bytes());
+                bytes[4..8].copy_from_slice(&Ipv4Addr::LOCALHOST.octets());
+                (bytes, 16)
+            }
+            IpAddr::V6(_) => {
+                bytes[0..2].copy_from_slice(&AF_INET6.to_le_bytes());
+                bytes[8..24].copy_from_slice(&Ipv6Addr::LOCALHOST.octets());
+                (bytes, 28)
+            }
+        }
+    }
+
     /// The address in the form a [`Question`](crate::Question) carries: family, port, scope, 16 bytes.
     #[must_use]
     pub fn to_bytes(self) -> [u8; Self::LEN] {
@@ -99,6 +118,17 @@ mod tests {
         let address = Address::from_sockaddr(&bytes).expect("a valid address");
         assert_eq!(address.ip, IpAddr::V6(Ipv6Addr::LOCALHOST));
         assert_eq!((address.port, address.scope), (53, 7));
+    }
+
+    #[test]
+    fn the_discard_address_keeps_the_family() {
+        for ip in ["192.0.2.1", "2001:db8::1"] {
+            let address = Address { ip: ip.parse().expect("an address"), port: 53, scope: 0 };
+            let (sockaddr, length) = address.discard_sockaddr();
+            let discard = Address::from_sockaddr(&sockaddr[..length]).expect("a valid address");
+            assert_eq!((discard.port, discard.ip.is_loopback()), (9, true));
+            assert_eq!(discard.ip.is_ipv6(), address.ip.is_ipv6());
+        }
     }
 
     #[test]

@@ -33,6 +33,14 @@ pub fn send_address(parameters: &[u8]) -> Option<(u64, usize)> {
     (pointer != 0).then_some((pointer, length as usize))
 }
 
+/// Puts another address where [`send_address`] found one.
+pub fn set_send_address(parameters: &mut [u8], pointer: u64, length: usize) {
+    if let Some((head, _)) = parameters.split_at_mut_checked(12) {
+        head[..8].copy_from_slice(&pointer.to_le_bytes());
+        head[8..].copy_from_slice(&(length as u32).to_le_bytes());
+    }
+}
+
 /// The IP protocol in a reply to [`GET_INFO`]; sockets made with protocol 0 have the default of their type.
 #[must_use]
 pub fn protocol(info: [u32; 3]) -> u8 {
@@ -65,6 +73,8 @@ mod tests {
         parameters[0] = 0x10;
         parameters[8] = 16;
         assert_eq!(send_address(&parameters), Some((0x10, 16)));
+        set_send_address(&mut parameters, 0x20, 28);
+        assert_eq!(send_address(&parameters), Some((0x20, 28)));
     }
 
     #[test]

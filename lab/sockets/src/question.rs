@@ -78,6 +78,8 @@ pub enum Answer {
     Permit,
     /// The call fails with `WSAEACCES`.
     Block,
+    /// The call succeeds and the packet is gone: a callout has absorbed it.
+    Lose,
 }
 
 impl Answer {
@@ -90,6 +92,7 @@ impl Answer {
         match self {
             Self::Permit => [1, 0, 0, 0],
             Self::Block => [2, 0, 0, 0],
+            Self::Lose => [3, 0, 0, 0],
         }
     }
 
@@ -99,6 +102,7 @@ impl Answer {
         match bytes {
             [1, 0, 0, 0] => Some(Self::Permit),
             [2, 0, 0, 0] => Some(Self::Block),
+            [3, 0, 0, 0] => Some(Self::Lose),
             _ => None,
         }
     }
@@ -144,8 +148,8 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_permit_or_block_and_nothing_else() {
-        for answer in [Answer::Permit, Answer::Block] {
+    fn an_answer_survives_the_way_to_the_hook() {
+        for answer in [Answer::Permit, Answer::Block, Answer::Lose] {
             assert_eq!(Answer::from_bytes(answer.to_bytes()), Some(answer));
         }
         assert_eq!(Answer::from_bytes([0; 4]), None);

@@ -64,12 +64,10 @@ impl fmt::Display for Status {
             let counts = names.iter().map(|name| format!("{} {name}", self.count(&format!("/{group}/{name}"))));
             counts.collect::<Vec<_>>().join(", ")
         };
-        writeln!(f, "questions   {}", of("questions", &["asked", "permitted", "blocked", "cancelled", "waiting"]))?;
-        writeln!(
-            f,
-            "engine      {}",
-            of("engine/counts", &["classified", "pended", "completed", "reauthorized", "blocked"])
-        )?;
+        let asked = ["asked", "permitted", "blocked", "lost", "cancelled", "waiting"];
+        let counts = ["connects", "permitted", "blocked", "pended", "completed", "reauthorized"];
+        writeln!(f, "questions   {}", of("questions", &asked))?;
+        writeln!(f, "engine      {}", of("engine/counts", &counts))?;
         writeln!(f, "hooks       {}", of("hooks", &["hooked", "unhooked", "unanswered"]))?;
         for driver in self.list("/kernel/drivers") {
             let pool = driver["pool"].as_array().into_iter().flatten();
@@ -78,13 +76,14 @@ impl fmt::Display for Status {
             let held = self.text(&driver, "requests_held");
             writeln!(f, "driver      {name}: {served} imports served, {pool} bytes of pool, {held} requests held")?;
         }
-        for callout in self.list("/engine/callouts") {
-            let (name, layer) = (self.text(&callout, "name"), self.text(&callout, "layer"));
-            writeln!(f, "callout     {name} at {layer}: classified {}", self.text(&callout, "classified"))?;
-        }
-        for filter in self.list("/engine/filters") {
-            let (name, layer) = (self.text(&filter, "name"), self.text(&filter, "layer"));
-            writeln!(f, "filter      {name} at {layer}: {}", self.text(&filter, "action"))?;
+        for (kind, list) in [("callout", "/engine/callouts"), ("filter", "/engine/filters")] {
+            for object in self.list(list) {
+                let (name, layer) = (self.text(&object, "name"), self.text(&object, "layer"));
+                let counts = |name: &str| object["counts"][name].as_u64().unwrap_or(0);
+                let [called, permit, block, pended] = ["called", "permit", "block", "pended"].map(counts);
+                let counts = format!("{called} called, {permit} permit, {block} block, {pended} pended");
+                writeln!(f, "{kind:<11} {name} at {layer}: {counts}")?;
+            }
         }
         let violations = self.violations();
         write!(f, "violations  {}", violations.len())?;
