@@ -8,7 +8,7 @@ use nt_sys::types::{ACCESS_MASK, NTSTATUS};
 use crate::clock::{self, MILLISECOND};
 use crate::io::{self, Driver, File, device, driver};
 use crate::ps::{self, Process, ProcessSpec};
-use crate::{DebugLine, dbg, ex, fault, ke, memory, ob, rules, thread, verifier, wait};
+use crate::{DebugLine, dbg, ex, fault, host, ke, memory, ob, rules, thread, verifier, wait};
 
 /// Held by the one machine there is.
 static POWER: Mutex<()> = Mutex::new(());
@@ -84,7 +84,7 @@ impl Kernel {
 
     /// Virtual time since boot.
     pub fn now_ms(&self) -> u64 {
-        clock::since_boot() / MILLISECOND
+        host::now_ms()
     }
 
     /// Bytes of pool allocated with `tag` and not freed.

@@ -179,19 +179,25 @@ unsafe extern "system-unwind" fn dispatch(_device: *mut DEVICE_OBJECT, irp: *mut
 /// `IoGetCurrentIrpStackLocation`.
 pub fn stack(irp: *mut IRP) -> *mut IO_STACK_LOCATION {
     // SAFETY: tests pass live requests.
-    unsafe { (*irp).Tail.Overlay.CurrentStackLocation }
+    let tail = unsafe { &(*irp).Tail };
+    // SAFETY: the kernel filled this part of the union.
+    unsafe { tail.Overlay.CurrentStackLocation }
 }
 
 /// Lengths of input and output.
 pub fn lengths(irp: *mut IRP) -> (usize, usize) {
-    // SAFETY: tests pass live device control requests.
-    let control = unsafe { (*stack(irp)).Parameters.DeviceIoControl };
+    // SAFETY: tests pass live requests.
+    let parameters = unsafe { &(*stack(irp)).Parameters };
+    // SAFETY: tests pass device control requests.
+    let control = unsafe { parameters.DeviceIoControl };
     (control.InputBufferLength as usize, control.OutputBufferLength as usize)
 }
 
 pub fn buffer(irp: *mut IRP) -> *mut u8 {
-    // SAFETY: tests pass live buffered requests.
-    unsafe { (*irp).AssociatedIrp.SystemBuffer.cast() }
+    // SAFETY: tests pass live requests.
+    let associated = unsafe { &(*irp).AssociatedIrp };
+    // SAFETY: tests pass buffered requests.
+    unsafe { associated.SystemBuffer.cast() }
 }
 
 /// Completes a request and returns its status.
