@@ -3,23 +3,21 @@
 //! A story is `[program[pid]] protocol local -> remote`; the program is `app[42]` unless it says otherwise. The endpoint
 //! handle is the local port, so that the same story is the same flow.
 
+use crate::shared::{Heap, SID, assert_balanced, utf16};
 use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized, Room};
 use std::net::SocketAddr;
-use wire::request::{Direction, FAMILY_V4, FAMILY_V6, Request};
+use wire::request::{Address, Direction, FAMILY_V4, FAMILY_V6, Request};
 use wire::settings::Settings;
 use wire::stats::Stats;
 use wire::verdict::{Answer, Outcome, RequestId, Scope, Verdict};
 
 /// The service's process and handle.
 pub const SERVICE: Owner = Owner { process_id: 100, handle: 7 };
-/// The user of every connection.
-pub const SID: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0];
-
 /// An operation: numbered in the order of being pended.
 pub type Op = u32;
 
 pub struct Harness {
-    pub gate: Gate<Op>,
+    pub gate: Gate<Op, Heap>,
     pub settings: Settings,
     now: Instant,
     ops: Op,
@@ -34,7 +32,7 @@ pub struct Delivered {
 }
 
 /// What came of a connect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Connect {
     Permitted,
     Blocked,
@@ -192,27 +190,16 @@ impl Harness {
     }
 }
 
-/// The books of a gate add up.
-#[track_caller]
-pub fn assert_balanced(stats: &Stats) {
-    assert!(stats.balances(), "{stats:?}");
-    let answered = stats.cache_permitted + stats.cache_blocked + stats.exempted + stats.fell_back + stats.limited;
-    assert_eq!(stats.classified, answered + stats.held, "{stats:?}");
-}
-
-/// The UTF-16LE bytes of a path.
-pub fn utf16(path: &str) -> Vec<u8> {
-    path.encode_utf16().flat_map(u16::to_le_bytes).collect()
-}
-
-pub struct Story {
+struct Story {
     program: Vec<u8>,
     process_id: u64,
+    local: Address,
+    local_port: u16,
     key: FlowKey,
 }
 
 impl Story {
-    pub fn parse(story: &str) -> Self {
+    fn parse(story: &str) -> Self {
         let words: Vec<_> = story.split_whitespace().collect();
         let (who, [protocol, local, "->", remote]) = (match words.as_slice() {
             [who, rest @ ..] if rest.len() == 4 => (*who, rest),
@@ -225,6 +212,8 @@ impl Story {
         Self {
             program: utf16(program),
             process_id: process_id.parse().expect("a number"),
+            local: local.ip().into(),
+            local_port: local.port(),
             key: FlowKey {
                 family: if remote.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
                 direction: Direction::OUTBOUND,
@@ -235,17 +224,17 @@ impl Story {
                 },
                 compartment: 1,
                 endpoint: local.port().into(),
-                local: local.ip().into(),
-                local_port: local.port(),
                 remote: remote.ip().into(),
                 remote_port: remote.port(),
             },
         }
     }
 
-    pub fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
+    fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
         then(&Flow {
             key: self.key,
+            local: self.local,
+            local_port: self.local_port,
             process_id: self.process_id,
             program: &self.program,
             user: SID,
