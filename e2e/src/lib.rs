@@ -1,1 +1,23 @@
-//! Harness.
+//! The driver, unchanged, on the emulated kernel and the emulated filter engine, with programs that connect and a service
+//! that decides.
+//!
+//! [`Machine`] is the whole thing: boot, load the driver, start programs, attach services, move time. Everything is
+//! deterministic but what a test starts threads for. When a machine is shut down, both emulators verify that nothing is left:
+//! no pool, no handle, no pended operation, no registration.
+//!
+//! Neighbours: `tests/` has one file for each kind of scenario; `benches/` measures.
+
+#![expect(unsafe_code, reason = "plays the I/O manager's part: it calls the driver's entry point")]
+
+mod host;
+mod machine;
+mod program;
+mod service;
+
+pub use machine::{Machine, Options};
+pub use program::Program;
+pub use service::{Request, Service};
+pub use wfp_sim::{
+    AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, Direction, Knobs, Outcome, PacketFate,
+    ReauthMode, SecondPacket, Sent, WSAEACCES,
+};

@@ -1,0 +1,62 @@
+//! A program that connects.
+
+use std::net::SocketAddr;
+use wfp_sim::{Connect, ConnectSpec, DatagramSocket, Engine};
+
+/// A running program.
+pub struct Program {
+    process: nt_sim::Process,
+    own: wfp_sim::Process,
+    path: String,
+}
+
+impl Program {
+    pub(crate) fn new(process: nt_sim::Process, own: wfp_sim::Process, path: String) -> Self {
+        Self { process, own, path }
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u64 {
+        u64::from(self.process.pid())
+    }
+
+    /// Its process in the kernel.
+    pub fn process(&self) -> &nt_sim::Process {
+        &self.process
+    }
+
+    /// Its NT path.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// Connects by TCP to an address such as `192.0.2.1:443`, as a thread of the program.
+    ///
+    /// # Panics
+    /// When the address does not parse.
+    pub fn connect(&self, engine: &Engine, remote: &str) -> Connect {
+        self.connect_with(engine, ConnectSpec::to(remote.parse().expect("an address")))
+    }
+
+    /// Connects by TCP as `spec` says.
+    pub fn connect_with(&self, engine: &Engine, spec: ConnectSpec) -> Connect {
+        self.process.enter(|| engine.tcp_connect(&self.own, spec))
+    }
+
+    /// Opens a UDP socket.
+    pub fn udp(&self, engine: &Engine, is_v6: bool) -> DatagramSocket {
+        let any: SocketAddr = if is_v6 { "[::]:0" } else { "0.0.0.0:0" }.parse().expect("an address");
+        engine.udp_open(&self.own, any)
+    }
+
+    /// Opens a socket for ICMP echo.
+    pub fn icmp(&self, engine: &Engine, is_v6: bool) -> DatagramSocket {
+        engine.icmp_open(&self.own, is_v6)
+    }
+
+    /// Ends it: the kernel closes its handles, the filter engine its sockets.
+    pub fn kill(self) {
+        drop(self.own);
+        self.process.kill();
+    }
+}
