@@ -21,20 +21,6 @@ const KERNEL_LINK_ARGS: [&str; 5] = ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:Dri
 /// The profile of every Windows image, in the workspace's manifest.
 const PROFILE: &str = "image";
 
-/// A kernel image to build.
-pub struct KernelImage<'a> {
-    /// The package.
-    pub package: &'a str,
-    /// What of it is the image, as cargo says it: `["--bin", "tollgate"]` or `["--lib"]`.
-    pub part: &'a [&'a str],
-    /// Its features.
-    pub features: &'a [&'a str],
-    /// The file that cargo makes of it.
-    pub makes: &'a str,
-    /// The file name to give it.
-    pub file: &'a str,
-}
-
 /// Builds both files that are shipped.
 pub fn run() -> Result<()> {
     let driver = step("build tollgate.sys", driver)?;
@@ -45,37 +31,22 @@ pub fn run() -> Result<()> {
 
 /// Builds `tollgate.sys`.
 pub fn driver() -> Result<PathBuf> {
-    kernel_image(&KernelImage {
-        package: "driver",
-        part: &["--bin", "tollgate"],
-        features: &["image"],
-        makes: "tollgate.exe",
-        file: "tollgate.sys",
-    })
+    let toolchain = Toolchain::choose()?;
+    toolchain
+        .cargo("rustc", Target::Kernel)?
+        .args(["--profile", PROFILE, "--package", "driver", "--bin", "tollgate", "--features", "image", "--"])
+        .args(KERNEL_LINK_ARGS.map(|argument| format!("-Clink-arg={argument}")))
+        .log("build-tollgate.sys")
+        .run()?;
+    let mut bytes = read(&made(toolchain, Target::Kernel, "tollgate.exe"))?;
+    // Windows does not load a driver without a checksum, and not every LLD writes one.
+    pe::write_checksum(&mut bytes)?;
+    keep(&bytes, "tollgate.sys")
 }
 
 /// Builds `tollgate.exe`.
 pub fn program() -> Result<PathBuf> {
     user_image("cli", &["--bin", "tollgate"], "tollgate.exe")
-}
-
-/// Builds a kernel image and gives its path.
-pub fn kernel_image(image: &KernelImage) -> Result<PathBuf> {
-    let toolchain = Toolchain::choose()?;
-    toolchain
-        .cargo("rustc", Target::Kernel)?
-        .args(["--profile", PROFILE, "--package", image.package])
-        .args(image.part)
-        .args(["--features", &image.features.join(",")])
-        .arg("--")
-        .args(KERNEL_LINK_ARGS.map(|argument| format!("-Clink-arg={argument}")))
-        .log(format!("build-{}", image.file))
-        .run()?;
-    let made = made(toolchain, Target::Kernel, image.makes);
-    let mut bytes = read(&made)?;
-    // Windows does not load a driver without a checksum, and not every LLD writes one.
-    pe::write_checksum(&mut bytes)?;
-    keep(&bytes, image.file)
 }
 
 /// Builds a program or library for user mode and gives its path.
