@@ -1,4 +1,4 @@
-//! The lab's own images, and the example driver.
+//! The lab's own images, and the drivers in C.
 
 use std::fs;
 use std::path::PathBuf;
@@ -47,11 +47,40 @@ fn build() -> Result<Images> {
 
 /// Builds the C driver of `docs/lab.md`.
 pub fn example() -> Result<PathBuf> {
-    let dir = workspace::work_dir().join("images");
-    fs::create_dir_all(&dir)?;
-    let driver = dir.join("callout.sys");
-    step("build lab/example/callout.c", || {
-        Run::new("sh").arg("lab/example/build.sh").arg(&driver).log("build-callout.sys").run()
+    c_driver("lab/example/callout.c", "callout.sys")
+}
+
+/// Builds the driver that the lab's own tests use.
+pub fn probe() -> Result<PathBuf> {
+    c_driver("lab/shim/tests/probe.c", "probe.sys")
+}
+
+/// Builds the program that talks to that driver.
+pub fn client() -> Result<PathBuf> {
+    let program = images_dir()?.join("client.exe");
+    let source = "lab/shim/tests/client.c";
+    step(&format!("build {source}"), || {
+        Run::new("x86_64-w64-mingw32-gcc")
+            .arg("-Wall")
+            .arg("-o")
+            .arg(&program)
+            .arg(source)
+            .log("build-client.exe")
+            .run()
+    })?;
+    Ok(program)
+}
+
+fn c_driver(source: &str, file: &str) -> Result<PathBuf> {
+    let driver = images_dir()?.join(file);
+    step(&format!("build {source}"), || {
+        Run::new("sh").arg("lab/example/build.sh").arg(&driver).arg(source).log(format!("build-{file}")).run()
     })?;
     Ok(driver)
+}
+
+fn images_dir() -> Result<PathBuf> {
+    let dir = workspace::work_dir().join("images");
+    fs::create_dir_all(&dir)?;
+    Ok(dir)
 }

@@ -26,6 +26,7 @@ macro_rules! require {
 
 mod example;
 mod lab;
+mod shim;
 
 /// One test.
 pub struct Scenario {
@@ -36,12 +37,16 @@ pub struct Scenario {
 }
 
 /// Every table of scenarios.
-const TABLES: [&[Scenario]; 2] = [&lab::SCENARIOS, &example::SCENARIOS];
+const TABLES: [&[Scenario]; 3] = [&lab::SCENARIOS, &shim::SCENARIOS, &example::SCENARIOS];
 
 /// What scenarios are made of.
 pub struct Bench {
     /// The example driver.
     pub example: PathBuf,
+    /// The driver that tries what the lab supplies and breaks rules on demand.
+    pub probe: PathBuf,
+    /// The program that makes it do so.
+    pub client: PathBuf,
 }
 
 impl Bench {
@@ -76,7 +81,7 @@ pub fn test() -> Result<Tally> {
 /// Runs the scenarios whose name contains `filter`.
 pub fn run(filter: Option<&str>) -> Result<Tally> {
     Lab::clear("test")?;
-    let bench = Bench { example: images::example()? };
+    let bench = Bench { example: images::example()?, probe: images::probe()?, client: images::client()? };
     let wanted = |scenario: &&Scenario| filter.is_none_or(|filter| scenario.name.contains(filter));
     let mut tally = Tally::default();
     for scenario in TABLES.into_iter().flatten().filter(wanted) {
