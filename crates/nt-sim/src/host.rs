@@ -17,6 +17,12 @@ pub fn wait_ms(ms: u64) {
     wait::until(Some(clock::now() + ms * MILLISECOND), "a host that waits", || false);
 }
 
+/// Makes the calling thread known to the machine before its first call: while another thread waits, virtual time does not move
+/// on by itself before this one had a chance to act.
+pub fn attach_thread() {
+    wait::attach();
+}
+
 /// Stops the machine over a rule of the other emulation.
 pub fn bugcheck(code: u32, parameter: usize, rule: &'static str, message: String) -> ! {
     verifier::bugcheck(code, parameter, rule, message)

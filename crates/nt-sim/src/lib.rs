@@ -37,7 +37,6 @@ mod zw;
 
 pub use dbg::DebugLine;
 pub use ex::allocation_count;
-pub use io::work::defer;
 pub use io::{Driver, File, Io};
 pub use kernel::{Config, Kernel};
 pub use ps::{Process, ProcessSpec, User};

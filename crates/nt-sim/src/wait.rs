@@ -4,12 +4,16 @@
 //! would, and when nothing is left to run it moves virtual time to the next event. A system thread only sleeps until something
 //! changes. When nothing can ever change, the wait is reported instead of hanging the test.
 //!
+//! A thread of the test counts as one that may still act once it has called the kernel, or [`attach`].
+//!
 //! Known limit: work pumped inside a wait finishes before that wait can return, so a work item that waits for the very thread
 //! below it on the stack is reported as a hang, though Windows would run the two side by side.
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use nt_sys::types::DISPATCH_LEVEL;
 
 use crate::clock::{self, SECOND};
 use crate::global::Global;
@@ -47,6 +51,11 @@ pub(crate) fn notify() {
     RUNG.notify_all();
 }
 
+/// Makes the calling thread known: time does not move on by itself before it had a chance to act.
+pub(crate) fn attach() {
+    thread::Thread::with(|thread| thread.id());
+}
+
 /// Earliest timeout of a sleeping system thread.
 pub(crate) fn next_deadline() -> Option<u64> {
     DEADLINES.lock().keys().next().copied()
@@ -63,6 +72,7 @@ pub(crate) fn until(deadline: Option<u64>, what: &str, mut ready: impl FnMut() -
             ps::exit_if_system_thread();
             return true;
         }
+        run_due_dpcs();
         if ready() {
             return true;
         }
@@ -119,6 +129,13 @@ pub(crate) fn for_system_threads() {
         if ps::system_threads() == 0 || !sleep(seen, HANG) {
             return;
         }
+    }
+}
+
+/// A DPC interrupts every thread below `DISPATCH_LEVEL`, so none is due when such a thread goes on.
+fn run_due_dpcs() {
+    if !thread::is_system() && thread::irql() < DISPATCH_LEVEL {
+        while ke::dpc::run_one() {}
     }
 }
 

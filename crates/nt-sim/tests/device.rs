@@ -121,8 +121,10 @@ fn secure_open_guards_names_below_the_device_and_its_absence_does_not() {
 fn name_below_the_device_reaches_the_driver_with_its_backslash() {
     let machine = Machine::new(Behaviour {
         create: |irp| {
-            // SAFETY: the request is live and has a file.
-            let file = unsafe { &*(*stack(irp)).FileObject };
+            // SAFETY: the request is live.
+            let file = unsafe { (*stack(irp)).FileObject };
+            // SAFETY: a create request has a file.
+            let file = unsafe { &*file };
             let status = if file.FileName.Length == 0 { STATUS_SUCCESS } else { STATUS_OBJECT_NAME_NOT_FOUND };
             assert!(matches!(file.FileName.Length, 0 | 12), r"\below has six characters");
             complete(irp, status, 0)
@@ -181,8 +183,10 @@ fn unload_that_leaves_the_link_is_reported() {
     let mut machine = Machine::new(PLAIN);
     machine.close();
     unsafe extern "system-unwind" fn forgets_link(driver: *mut DRIVER_OBJECT) {
-        // SAFETY: the driver's own object and device.
-        unsafe { IoDeleteDevice((*driver).DeviceObject) };
+        // SAFETY: the driver's own object.
+        let device = unsafe { (*driver).DeviceObject };
+        // SAFETY: the driver's own device.
+        unsafe { IoDeleteDevice(device) };
     }
     // SAFETY: the driver's object is valid while it is loaded.
     unsafe { (*machine.driver.object()).DriverUnload = Some(forgets_link) };
@@ -194,7 +198,7 @@ fn unload_that_leaves_the_link_is_reported() {
 fn deleting_a_device_with_open_handles_is_reported() {
     let machine = Machine::new(PLAIN);
     // SAFETY: breaks the rule that this test is about.
-    let violation = bugcheck_of(|| unsafe { IoDeleteDevice((*machine.driver.object()).DeviceObject) });
+    let violation = bugcheck_of(|| unsafe { IoDeleteDevice(machine.device()) });
     assert!(violation.is(rules::DEVICE_DELETED_IN_USE));
 }
 

@@ -80,10 +80,8 @@ fn work_item_must_return_at_passive() {
         nt_sim::raise_irql(DISPATCH_LEVEL);
     }
     let machine = Machine::new(PLAIN);
-    // SAFETY: the driver's object is valid while it is loaded.
-    let device = unsafe { (*machine.driver.object()).DeviceObject };
     // SAFETY: the device exists.
-    let item = unsafe { IoAllocateWorkItem(device) };
+    let item = unsafe { IoAllocateWorkItem(machine.device()) };
     // SAFETY: the item is new; the routine expects it as its context.
     unsafe { IoQueueWorkItem(item, raise, nt_sys::io::DelayedWorkQueue, item.cast()) };
     let violation = bugcheck_of(|| machine.kernel.settle());

@@ -22,7 +22,7 @@ fn free(memory: *mut c_void) {
 
 fn write(memory: *mut c_void, at: isize) {
     // SAFETY: the guards of a block make every offset that the tests pass valid.
-    unsafe { memory.cast::<u8>().offset(at).write(1) };
+    unsafe { memory.cast::<u8>().wrapping_offset(at).write(1) };
 }
 
 fn code(violation: &Violation) -> (u32, usize) {

@@ -5,11 +5,11 @@
 mod sample;
 
 use std::ptr::null_mut;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nt_sim::{Violation, bugcheck_of, on_dispatch, rules};
 use nt_sys::io::*;
-use nt_sys::ke::{KSPIN_LOCK, KeAcquireSpinLockRaiseToDpc};
+use nt_sys::ke::KeAcquireSpinLockRaiseToDpc;
 use nt_sys::status::*;
 use nt_sys::types::NTSTATUS;
 use sample::*;
@@ -112,8 +112,10 @@ fn access_of_the_code_is_checked_against_the_handle() {
 #[test]
 fn unknown_methods_reach_the_driver_with_their_buffers() {
     let machine = Machine::with_control(|irp| {
-        // SAFETY: the request is live; the pointers are the kernel's.
-        let input = unsafe { (*stack(irp)).Parameters.DeviceIoControl.Type3InputBuffer };
+        // SAFETY: the request is live.
+        let parameters = unsafe { &(*stack(irp)).Parameters };
+        // SAFETY: it is a device control request.
+        let input = unsafe { parameters.DeviceIoControl.Type3InputBuffer };
         // SAFETY: as above.
         let output = unsafe { (*irp).UserBuffer };
         assert!(!input.is_null() && !output.is_null() && buffer(irp).is_null());
@@ -214,9 +216,9 @@ fn completing_above_dispatch_is_reported() {
 fn completing_under_a_spin_lock_is_reported() {
     // "IoCompleteRequest": never call it while holding a spin lock.
     fn locked(irp: *mut IRP) -> NTSTATUS {
-        static mut LOCK: KSPIN_LOCK = 0;
+        static LOCK: AtomicUsize = AtomicUsize::new(0);
         // SAFETY: the lock is static.
-        unsafe { KeAcquireSpinLockRaiseToDpc(&raw mut LOCK) };
+        unsafe { KeAcquireSpinLockRaiseToDpc(LOCK.as_ptr()) };
         succeed(irp)
     }
     assert!(violation_of(locked, &[], 0).is(rules::IRP_COMPLETED_UNDER_LOCK));

@@ -83,6 +83,12 @@ impl Machine {
         Self::new(Behaviour { control, ..PLAIN })
     }
 
+    /// The driver's device.
+    pub fn device(&self) -> *mut DEVICE_OBJECT {
+        // SAFETY: the driver's object is valid while it is loaded.
+        unsafe { (*self.driver.object()).DeviceObject }
+    }
+
     pub fn file(&self) -> &File {
         self.file.as_ref().expect("the file is open")
     }
