@@ -74,7 +74,7 @@ fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
     }
     let flow = flow(classify, &values);
     if values.is_reauthorize() {
-        return reauthorize(driver, classify, &flow, values.may_be_completion());
+        return reauthorize(driver, classify, &flow, values.is_completion());
     }
     if !classify.may_set_action() {
         // A heavier callout has decided for good, or holds the operation itself.
@@ -122,10 +122,10 @@ fn pend(driver: &Tollgate, classify: &mut Classify<'_>, id: RequestId) {
     }
 }
 
-/// Answers a reauthorization. The record of a completed operation is consumed even when we hold no right to permit
-/// (R12); a flow we know nothing about is left alone (R11).
-fn reauthorize(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>, may_be_completion: bool) {
-    let answer = driver.gate.lock().reauthorize(driver.now(), flow, may_be_completion);
+/// Answers a reauthorization. Whatever its reason, the record of a completed operation is looked for first, and consumed
+/// even when we hold no right to permit (R12); a flow we know nothing about is left alone (R11).
+fn reauthorize(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>, is_completion: bool) {
+    let answer = driver.gate.lock().reauthorize(driver.now(), flow, is_completion);
     match answer {
         Reauthorized::Verdict(verdict) | Reauthorized::Cached(verdict) => apply(classify, verdict),
         Reauthorized::Waiting => classify.absorb(),

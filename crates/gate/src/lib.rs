@@ -183,7 +183,8 @@ impl<P, M: Memory> Gate<P, M> {
         self.fall_back(flow, &subject, Because::FALLBACK)
     }
 
-    /// Answers a reauthorize. `completion` says that it follows a completion, or that its reason is unknown.
+    /// Answers a reauthorize. `completion` says that it is known to follow a completion, ours or somebody else's: then a
+    /// connection of which nothing is known is a new one that could not be held, and the fallback decides.
     ///
     /// The verdict is given even when the caller may not set the action: the record ends here in any case.
     pub fn reauthorize(&mut self, now: Instant, flow: &Flow<'_>, completion: bool) -> Reauthorized {

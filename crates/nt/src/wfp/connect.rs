@@ -71,10 +71,10 @@ impl<'a> AuthConnect<'a> {
         self.flags & FWP_CONDITION_FLAG_IS_REAUTHORIZE != 0
     }
 
-    /// Whether it may be the reauthorization that follows a completion. Systems older than the reason field do not say,
-    /// so then it may (R11).
-    pub fn may_be_completion(&self) -> bool {
-        self.reason.is_none_or(|reason| reason & FWP_CONDITION_REAUTHORIZE_REASON_CLASSIFY_COMPLETION != 0)
+    /// Whether it is the reauthorization that follows a completion, ours or another product's. When the reason is missing
+    /// (R14) this says no: to take a live flow for a new connection would be worse than the other way round.
+    pub fn is_completion(&self) -> bool {
+        self.reason.is_some_and(|reason| reason & FWP_CONDITION_REAUTHORIZE_REASON_CLASSIFY_COMPLETION != 0)
     }
 
     /// Whether both ends are on this machine.
