@@ -6,8 +6,8 @@ use crate::service::Service;
 use nt_sim::{Kernel, ProcessSpec, User};
 use nt_sys::io::DRIVER_OBJECT;
 use nt_sys::types::{NTSTATUS, UNICODE_STRING};
-use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use wfp_sim::{ClassifyIrql, Config, Engine, Knobs};
 use wire::settings::Settings;
 
@@ -41,12 +41,13 @@ impl Default for Options {
     }
 }
 
-/// A booted machine. Fields drop in order: the driver must be gone before the engine, the engine before the kernel.
+/// A booted machine, which threads may share. Fields drop in order: the driver must be gone before the engine, the engine
+/// before the kernel.
 pub struct Machine {
-    driver: RefCell<Option<nt_sim::Driver>>,
+    driver: Mutex<Option<nt_sim::Driver>>,
     engine: Option<Engine>,
     kernel: Option<Kernel>,
-    next_pid: Cell<u32>,
+    next_pid: AtomicU32,
 }
 
 impl Machine {
@@ -63,7 +64,7 @@ impl Machine {
             ..Config::default()
         };
         let engine = Engine::boot(config, Arc::new(KernelHost));
-        Self { driver: RefCell::new(None), engine: Some(engine), kernel: Some(kernel), next_pid: Cell::new(2000) }
+        Self { driver: Mutex::default(), engine: Some(engine), kernel: Some(kernel), next_pid: AtomicU32::new(2000) }
     }
 
     /// Boots with the driver loaded.
@@ -79,13 +80,14 @@ impl Machine {
     /// Loads the driver, as `sc start` does.
     pub fn load(&self) -> Result<(), NTSTATUS> {
         let driver = self.kernel().load_driver("Tollgate", r"\Registry\Machine\System\Tollgate", entry)?;
-        *self.driver.borrow_mut() = Some(driver);
+        *self.driver.lock().unwrap_or_else(PoisonError::into_inner) = Some(driver);
         Ok(())
     }
 
     /// Unloads the driver, as `sc stop` does. Gives `false`, and has the kernel do it later, while handles are open.
     pub fn unload(&self) -> bool {
-        self.driver.borrow_mut().take().is_none_or(|driver| driver.unload())
+        let driver = self.driver.lock().unwrap_or_else(PoisonError::into_inner).take();
+        driver.is_none_or(|driver| driver.unload())
     }
 
     /// The kernel.
@@ -141,7 +143,7 @@ impl Machine {
     }
 
     fn new_pid(&self) -> u32 {
-        self.next_pid.replace(self.next_pid.get() + 4)
+        self.next_pid.fetch_add(4, Ordering::Relaxed)
     }
 
     /// Unloads the driver and shuts down; both emulators verify that nothing is left.
