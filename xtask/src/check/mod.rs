@@ -87,7 +87,7 @@ fn format() -> Result<()> {
 
 fn clippy_host() -> Result<()> {
     Run::new("cargo")
-        .args(["clippy", "--workspace", "--exclude", "lab-*", "--all-targets", "--locked"])
+        .args(["clippy", "--workspace", "--all-targets", "--locked"])
         .args(["--", "-D", "warnings"])
         .log("clippy-host")
         .run()
@@ -117,7 +117,7 @@ fn clippy(target: Target, packages: &[&str], part: &[&str]) -> Result<()> {
 
 fn rustdoc() -> Result<()> {
     Run::new("cargo")
-        .args(["doc", "--workspace", "--exclude", "lab-*", "--no-deps", "--document-private-items"])
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
         // The documentation is for those who work here, so it has the private items too.
         .env("RUSTDOCFLAGS", "-D warnings -A rustdoc::private-intra-doc-links")
         .log("rustdoc")
