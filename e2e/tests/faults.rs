@@ -1,0 +1,343 @@
+//! Every call that can fail fails once, in every scenario.
+//!
+//! Both emulators ask one counter at each call that Windows may refuse for want of resources, so one number names every
+//! failure. A scenario runs with its first such call failing, then with its second, and so on until a run reaches no more.
+//! Each run must break no rule of the emulators, leave nothing behind at shutdown, and give every connection an outcome:
+//! its own verdict or, where the failure kept the driver from holding it, the fallback.
+//!
+//! Neighbours: `races` has the same invariant with threads; `e2e::Machine::shutdown` is where the emulators look for leaks.
+
+use e2e::{ClassifyIrql, Connect, Knobs, Machine, Options, Outcome, ReauthMode, Request, Service, WSAEACCES};
+use nt_sys::fwp::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
+use nt_sys::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS};
+use std::collections::BTreeMap;
+use wire::hello::HelloOutcome;
+use wire::ioctl;
+use wire::request::RequestFlags;
+use wire::settings::{Fallback, Settings};
+use wire::verdict::Verdict;
+use zerocopy::IntoBytes;
+
+const DEADLINE_MS: u32 = 5_000;
+/// Longer than the driver waits before it tries again what failed.
+const RETRIED_MS: u64 = 1_000;
+
+/// One run of a scenario.
+struct Run {
+    machine: Machine,
+    /// Which call fails.
+    n: u64,
+}
+
+impl Run {
+    /// From here on calls are counted.
+    fn arm(&self) {
+        self.machine.kernel().fail_nth_call(self.n);
+    }
+
+    /// Whether a call has failed.
+    fn has_failed(&self) -> bool {
+        self.machine.kernel().fault_hit().is_some()
+    }
+
+    fn load(&self) {
+        assert_eq!(self.machine.load(), Ok(()));
+    }
+
+    /// A call of the service that may fail only because a call of the driver failed; then it is made again.
+    fn retry(&self, call: impl Fn() -> i32) {
+        let status = call();
+        if status != STATUS_SUCCESS {
+            assert!(self.has_failed(), "{status:#x}");
+            assert_eq!(status, STATUS_INSUFFICIENT_RESOURCES);
+            assert_eq!(call(), STATUS_SUCCESS);
+        }
+    }
+
+    /// Takes what waits, which is all of `connects` unless a call has failed.
+    fn take(&self, service: &Service, connects: usize) -> Vec<Request> {
+        self.machine.settle();
+        let requests = service.take();
+        assert!(requests.len() == connects || self.has_failed(), "{requests:?}");
+        for request in &requests {
+            let is_gone = request.fixed.flags().contains(RequestFlags::PROCESS_GONE);
+            assert!(is_gone == (request.fixed.process_start_key == 0) && (!is_gone || self.has_failed()));
+        }
+        requests
+    }
+
+    /// The verdict has come through; or the fallback, if a call has failed.
+    fn expect(&self, connect: &Connect, verdict: Verdict, fallback: Verdict) {
+        let outcome = connect.outcome();
+        let is_own = outcome == outcome_of(verdict);
+        assert!(is_own || self.has_failed() && outcome == outcome_of(fallback), "{outcome:?}");
+    }
+}
+
+fn outcome_of(verdict: Verdict) -> Outcome {
+    if verdict == Verdict::PERMIT { Outcome::Connected } else { Outcome::Refused(WSAEACCES) }
+}
+
+/// Settings whose fallback is not `verdict`, so that the two can be told apart.
+fn settings_against(verdict: Verdict) -> (Settings, Verdict) {
+    let (fallback_outbound, fallback) = match verdict {
+        Verdict::PERMIT => (Fallback::BLOCK, Verdict::BLOCK),
+        _ => (Fallback::PERMIT, Verdict::PERMIT),
+    };
+    (Settings { fallback_outbound, deadline_ms: DEADLINE_MS, ..Settings::INITIAL }, fallback)
+}
+
+/// The machines that every scenario runs on.
+fn machines() -> [Options; 3] {
+    let with =
+        |reauth_mode, irql| Options { knobs: Knobs { reauth_mode, ..Knobs::default() }, irql, ..Options::default() };
+    [
+        with(ReauthMode::Inline, ClassifyIrql::Passive),
+        with(ReauthMode::Deferred, ClassifyIrql::Dispatch),
+        with(ReauthMode::DeferredInClassify, ClassifyIrql::Seeded),
+    ]
+}
+
+/// Runs a scenario with each of its fallible calls failing in turn.
+fn fail_every_call(name: &str, bfe_running: bool, scenario: impl Fn(&Run)) {
+    let mut failed: BTreeMap<&str, u32> = BTreeMap::new();
+    for options in machines() {
+        for n in 1.. {
+            let run = Run { machine: Machine::boot(Options { bfe_running, ..options }), n };
+            scenario(&run);
+            assert!(run.machine.unload(), "every handle is closed");
+            let hit = run.machine.kernel().fault_hit();
+            run.machine.shutdown();
+            let Some(call) = hit else { break };
+            *failed.entry(call).or_default() += 1;
+        }
+    }
+    println!("{name}: {} calls failed, {failed:?}", failed.values().sum::<u32>());
+    assert!(!failed.is_empty(), "the scenario has a call that can fail");
+}
+
+#[test]
+fn a_load_that_fails_leaves_nothing_and_the_next_one_works() {
+    fail_every_call("load", true, |run| {
+        run.arm();
+        load_twice_if_needed(run);
+        holds_and_permits(run);
+    });
+}
+
+#[test]
+fn a_load_without_the_base_filtering_engine_recovers_when_it_comes() {
+    fail_every_call("load, then the filter engine starts", false, |run| {
+        run.arm();
+        load_twice_if_needed(run);
+        run.machine.engine().bfe_start();
+        run.machine.advance(RETRIED_MS);
+        holds_and_permits(run);
+    });
+}
+
+fn load_twice_if_needed(run: &Run) {
+    if run.machine.load().is_err() {
+        assert!(run.has_failed(), "a load fails only because a call of it failed");
+        let (kernel, left) = (run.machine.kernel(), run.machine.engine().snapshot());
+        assert_eq!((left.sessions, left.callouts.len(), left.filters.len()), (0, 0, 0), "in the filter engine");
+        assert_eq!(kernel.all_pool_bytes(), 0);
+        assert_eq!(kernel.device_sddl(r"\Device\Tollgate"), None);
+        run.load();
+    }
+}
+
+/// A connection is held and permitted. The calls of this may fail too.
+fn holds_and_permits(run: &Run) {
+    let (settings, fallback) = settings_against(Verdict::PERMIT);
+    let service = run.machine.client();
+    run.retry(|| service.hello(wire::VERSION, settings).0);
+    decide(run, &service, Verdict::PERMIT, fallback);
+    service.close();
+}
+
+/// One connection is held, told and decided.
+fn decide(run: &Run, service: &Service, verdict: Verdict, fallback: Verdict) {
+    let program = run.machine.program("node.exe");
+    let connect = program.connect(run.machine.engine(), "192.0.2.1:443");
+    for request in run.take(service, 1) {
+        service.answer(&request, verdict);
+    }
+    run.machine.settle();
+    run.expect(&connect, verdict, fallback);
+}
+
+#[test]
+fn an_attach_that_fails_changes_nothing_and_the_next_one_works() {
+    fail_every_call("attach with larger limits", true, |run| {
+        run.load();
+        let service = run.machine.client();
+        let larger = Settings { max_pended: 6_000, max_cached: 20_000, ..Settings::INITIAL };
+        run.arm();
+        let (status, reply) = service.hello(wire::VERSION, larger);
+        if status != STATUS_SUCCESS {
+            assert!(run.has_failed());
+            assert_eq!((status, service.stats().attached), (STATUS_INSUFFICIENT_RESOURCES, 0));
+            service.attach(larger);
+        } else {
+            assert_eq!(reply.map(|reply| reply.outcome), Some(HelloOutcome::ATTACHED));
+        }
+        decide(run, &service, Verdict::PERMIT, Verdict::PERMIT);
+        service.close();
+    });
+}
+
+#[test]
+fn a_decided_connection_gets_its_verdict_or_the_fallback() {
+    for verdict in [Verdict::PERMIT, Verdict::BLOCK] {
+        fail_every_call(&format!("hold, answer {verdict:?}"), true, |run| {
+            run.load();
+            let (settings, fallback) = settings_against(verdict);
+            let service = run.machine.service(settings);
+            run.arm();
+            decide(run, &service, verdict, fallback);
+            service.close();
+        });
+    }
+}
+
+#[test]
+fn a_connection_nobody_decides_gets_the_fallback_at_its_deadline() {
+    fail_every_call("deadline", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::PERMIT);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let connect = program.connect(run.machine.engine(), "[2001:db8::1]:443");
+        run.take(&service, 1);
+        run.machine.advance(u64::from(DEADLINE_MS) + RETRIED_MS);
+        assert_eq!(connect.outcome(), outcome_of(fallback));
+        service.close();
+    });
+}
+
+#[test]
+fn a_service_that_dies_leaves_no_connection_held() {
+    fail_every_call("service killed", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::PERMIT);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let connects =
+            ["192.0.2.1:443", "192.0.2.2:443", "[2001:db8::1]:443"].map(|to| program.connect(run.machine.engine(), to));
+        run.take(&service, connects.len());
+        let parked = service.park();
+        service.kill();
+        run.machine.settle();
+        assert!(!parked.is_pending());
+        for connect in &connects {
+            assert_eq!(connect.outcome(), outcome_of(fallback));
+        }
+        holds_and_permits(run);
+    });
+}
+
+#[test]
+fn settings_that_do_not_fit_change_nothing() {
+    fail_every_call("configure with larger limits", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::BLOCK);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let connect = program.connect(run.machine.engine(), "192.0.2.1:443");
+        let requests = run.take(&service, 1);
+        let larger = Settings { max_pended: 6_000, max_cached: 20_000, epoch: 1, ..settings };
+        let configure = || service.call(ioctl::CONFIGURE, larger.as_bytes(), 0).0;
+        run.retry(|| {
+            let status = configure();
+            assert_eq!(service.stats().epoch, u32::from(status == STATUS_SUCCESS));
+            status
+        });
+        for request in &requests {
+            service.answer(request, Verdict::BLOCK);
+        }
+        run.machine.settle();
+        run.expect(&connect, Verdict::BLOCK, fallback);
+        service.close();
+    });
+}
+
+#[test]
+fn a_foreign_reauthorize_changes_no_outcome() {
+    fail_every_call("foreign reauthorize", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::PERMIT);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let [live, held] = ["192.0.2.1:443", "192.0.2.2:443"].map(|to| program.connect(run.machine.engine(), to));
+        let requests = run.take(&service, 2);
+        let (first, second) = requests.split_at(requests.len().min(1));
+        answer_all(&service, first);
+        run.machine.settle();
+        for connect in [&live, &held] {
+            connect.flow().reauthorize(FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE);
+        }
+        assert!(held.outcome() == Outcome::Pending || run.has_failed());
+        answer_all(&service, second);
+        run.machine.settle();
+        run.expect(&live, Verdict::PERMIT, fallback);
+        run.expect(&held, Verdict::PERMIT, fallback);
+        service.close();
+    });
+}
+
+fn answer_all(service: &Service, requests: &[Request]) {
+    for request in requests {
+        service.answer(request, Verdict::PERMIT);
+    }
+}
+
+#[test]
+fn filters_come_back_with_the_base_filtering_engine() {
+    fail_every_call("filter engine restarted", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::BLOCK);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let connect = program.connect(run.machine.engine(), "192.0.2.1:443");
+        let requests = run.take(&service, 1);
+        run.machine.engine().bfe_stop();
+        run.machine.settle();
+        run.machine.engine().bfe_start();
+        run.machine.advance(RETRIED_MS);
+        assert_eq!(service.stats().filtering, 1);
+        for request in &requests {
+            service.answer(request, Verdict::BLOCK);
+        }
+        run.machine.settle();
+        run.expect(&connect, Verdict::BLOCK, fallback);
+        decide(run, &service, Verdict::BLOCK, fallback);
+        service.close();
+    });
+}
+
+#[test]
+fn an_unload_releases_what_is_held() {
+    fail_every_call("unload with connections held", true, |run| {
+        run.load();
+        let (settings, fallback) = settings_against(Verdict::PERMIT);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        run.arm();
+        let connects = ["192.0.2.1:443", "[2001:db8::1]:443"].map(|to| program.connect(run.machine.engine(), to));
+        run.take(&service, connects.len());
+        assert!(!run.machine.unload(), "the service has the device open");
+        service.close();
+        run.machine.settle();
+        for connect in &connects {
+            assert_eq!(connect.outcome(), outcome_of(fallback));
+        }
+        let gone = run.machine.engine().snapshot();
+        assert_eq!((gone.sessions, gone.callouts.len(), gone.filters.len()), (0, 0, 0));
+    });
+}
