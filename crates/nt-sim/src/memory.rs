@@ -20,6 +20,8 @@ const QUARANTINE_BYTES: usize = 16 << 20;
 
 static QUARANTINE: Global<Quarantine> = Global::new(Quarantine { blocks: VecDeque::new(), bytes: 0 });
 
+static KEPT: Global<Vec<Box<dyn Send>>> = Global::new(Vec::new());
+
 struct Quarantine {
     blocks: VecDeque<Block>,
     bytes: usize,
@@ -133,15 +135,26 @@ pub(crate) fn empty_quarantine() {
     blocks.iter().for_each(verify_poison);
 }
 
-/// Forgets the quarantine; kept for ever, because after a violation somebody may still point there.
+/// Forgets the quarantine.
 pub(crate) fn reset() {
     let mut quarantine = QUARANTINE.lock();
     quarantine.bytes = 0;
-    std::mem::forget(std::mem::take(&mut quarantine.blocks));
+    keep(std::mem::take(&mut quarantine.blocks));
+}
+
+/// Keeps what a stopped machine leaves: after a violation somebody may still point there, but nobody will look again.
+pub(crate) fn keep(value: impl Send + 'static) {
+    KEPT.lock().push(Box::new(value));
 }
 
 fn verify_poison(block: &Block) {
-    if let Some(at) = (0..block.size).find(|at| block.byte(block.front + at) != POISON) {
+    // By the page, because a driver's tables are megabytes and every shutdown looks at them.
+    static POISONED: [u8; PAGE] = [POISON; PAGE];
+    // SAFETY: the user part is `size` initialized bytes, and its owner gave it up before it went into quarantine.
+    let bytes = unsafe { std::slice::from_raw_parts(block.start(), block.size) };
+    let mut pages = bytes.chunks(PAGE);
+    if let Some(page) = pages.position(|page| page != &POISONED[..page.len()]) {
+        let at = (page * PAGE..block.size).find(|at| block.byte(block.front + at) != POISON).unwrap_or(block.size);
         verifier::report(
             rules::USE_AFTER_FREE,
             format!("byte {at} of {} freed bytes at {:p} was written", block.size, block.start()),
