@@ -118,7 +118,8 @@ impl Kernel {
     fn verify(&mut self) {
         let loaded = driver::loaded();
         if !loaded.is_empty() {
-            verifier::report(rules::STILL_LOADED, format!("shutdown with {} loaded", loaded.join(", ")));
+            let (loaded, left) = (loaded.join(", "), io::leftovers().join("; "));
+            verifier::report(rules::STILL_LOADED, format!("shutdown with {loaded} loaded; there are {left}"));
         }
         drop(self.system.take());
         wait::settle();

@@ -167,6 +167,66 @@ fn request_that_ignores_its_cancel_is_reported_when_the_process_dies() {
 }
 
 #[test]
+fn request_that_outlives_its_handle_is_named_at_shutdown() {
+    let mut machine = Machine::with_control(keep);
+    let _io = machine.file().ioctl(CONTROL, &[], 0);
+    machine.close();
+    assert!(!machine.driver.unload());
+    let Machine { kernel, .. } = machine;
+    let violation = bugcheck_of(|| kernel.shutdown());
+    assert!(violation.is(rules::STILL_LOADED));
+    assert!(violation.message.contains("pending request 0xe"), "{violation}");
+}
+
+/// Guards the one-request queue of the racing driver.
+static QUEUE: Mutex<()> = Mutex::new(());
+
+/// Takes the request out of the queue unless its cancel routine has been called: whoever takes the routine owns the request.
+fn dequeue() -> Option<*mut IRP> {
+    let _queue = QUEUE.lock().expect("no test panics with it");
+    let irp = KEPT.load(Ordering::SeqCst);
+    // SAFETY: a queued request is live, because both ways out go through the queue's lock.
+    let routine = unsafe { &irp.as_ref()?.CancelRoutine };
+    let taken = routine.swap(std::ptr::null_mut(), Ordering::SeqCst);
+    (!taken.is_null()).then(|| KEPT.swap(std::ptr::null_mut(), Ordering::SeqCst))
+}
+
+unsafe extern "system-unwind" fn cancel_queued(device: *mut DEVICE_OBJECT, irp: *mut IRP) {
+    let queue = QUEUE.lock().expect("no test panics with it");
+    KEPT.store(std::ptr::null_mut(), Ordering::SeqCst);
+    drop(queue);
+    // SAFETY: called as the kernel calls it.
+    unsafe { cancel(device, irp) };
+}
+
+#[test]
+fn cancel_races_with_completion_and_exactly_one_side_wins() {
+    // "Synchronizing IRP Cancellation".
+    let machine = Machine::with_control(|irp| {
+        set_cancel_routine(irp, cancel_queued);
+        keep(irp)
+    });
+    for round in 0..if cfg!(miri) { 4 } else { 500 } {
+        let io = machine.file().ioctl(CONTROL, &[], 0);
+        let start = std::sync::Barrier::new(2);
+        let completed = std::thread::scope(|scope| {
+            let cancelling = scope.spawn(|| {
+                start.wait();
+                io.cancel()
+            });
+            start.wait();
+            let completed = dequeue().map(succeed).is_some();
+            let cancelled = cancelling.join().expect("no panic");
+            assert_ne!(completed, cancelled, "round {round}");
+            completed
+        });
+        let expected = if completed { STATUS_SUCCESS } else { STATUS_CANCELLED };
+        assert_eq!(io.result(), Some((expected, vec![])));
+    }
+    machine.finish();
+}
+
+#[test]
 fn failing_cleanup_is_reported() {
     // "Errors in Handling Cleanup and Close Operations"; "Bug Check 0xC9", 0x247.
     let mut machine = Machine::new(Behaviour { cleanup: |irp| complete(irp, STATUS_UNSUCCESSFUL, 0), ..PLAIN });

@@ -136,8 +136,7 @@ pub(crate) fn leaks() -> Vec<String> {
 
 pub(crate) fn reset() {
     ALLOCATIONS.store(0, Ordering::Relaxed);
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(POOL.take());
+    memory::keep(POOL.take());
 }
 
 /// A tag as tools print it.

@@ -195,6 +195,5 @@ pub(super) fn leftovers() -> Vec<String> {
 }
 
 pub(super) fn reset() {
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(DEVICES.take());
+    memory::keep(DEVICES.take());
 }

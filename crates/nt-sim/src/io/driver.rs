@@ -162,8 +162,7 @@ pub(crate) fn loaded() -> Vec<String> {
 }
 
 pub(super) fn reset() {
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(DRIVERS.take());
+    memory::keep(DRIVERS.take());
 }
 
 /// What every major function does until the driver sets its own.

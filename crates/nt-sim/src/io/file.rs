@@ -223,6 +223,5 @@ pub(super) fn leftovers() -> Vec<String> {
 }
 
 pub(super) fn reset() {
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(FILES.take());
+    memory::keep(FILES.take());
 }

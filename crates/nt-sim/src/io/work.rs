@@ -88,8 +88,8 @@ pub extern "system-unwind" fn IoFreeWorkItem(item: *mut IO_WORKITEM) {
     let removed = ITEMS.lock().remove(&Ptr(item));
     match removed {
         Some(entry) if entry.queued.is_none() => return memory::retire(entry.block),
-        // Kept for ever: the queue points there.
-        Some(entry) => std::mem::forget(entry),
+        // The queue points there.
+        Some(entry) => memory::keep(entry),
         None => {}
     }
     let message = format!("IoFreeWorkItem of {item:p}, which is queued or does not exist");
@@ -142,6 +142,5 @@ pub(super) fn leftovers() -> Vec<String> {
 
 pub(super) fn reset() {
     QUEUE.take();
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(ITEMS.take());
+    memory::keep(ITEMS.take());
 }

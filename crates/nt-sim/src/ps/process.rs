@@ -250,8 +250,7 @@ pub(crate) fn sids(process: Ptr<EPROCESS>) -> Vec<Sid> {
 }
 
 pub(crate) fn reset() {
-    // Kept for ever: after a violation somebody may still point there.
-    std::mem::forget(PROCESSES.take());
+    memory::keep(PROCESSES.take());
 }
 
 /// Id of a process.

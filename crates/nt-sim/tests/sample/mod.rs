@@ -2,12 +2,12 @@
 //!
 //! It is written as a C driver would be, on the declarations alone, so that the tests show the kernel and nothing else.
 
-#![allow(dead_code, reason = "each test file uses its part of the driver")]
+#![expect(dead_code, reason = "each test file uses its part of the driver")]
 
 use std::ffi::c_void;
 use std::ptr::{null, null_mut};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nt_sim::{Config, Driver, File, Kernel, Process, ProcessSpec};
 use nt_sys::io::*;
@@ -65,7 +65,7 @@ pub fn boot() -> Kernel {
 }
 
 pub fn load(kernel: &Kernel, behaviour: Behaviour) -> Result<Driver, NTSTATUS> {
-    *BEHAVIOUR.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = behaviour;
+    *BEHAVIOUR.lock().unwrap_or_else(PoisonError::into_inner) = behaviour;
     kernel.load_driver("Sample", r"\Registry\Machine\System\CurrentControlSet\Services\Sample", entry)
 }
 
@@ -106,15 +106,18 @@ impl Machine {
     }
 }
 
-/// A counted string over a literal, which lives for ever.
+/// A counted string that lives for ever.
 pub fn string(text: &str) -> UNICODE_STRING {
-    let units: &'static mut [u16] = Vec::leak(text.encode_utf16().collect());
+    static UNITS: Mutex<Vec<Box<[u16]>>> = Mutex::new(Vec::new());
+    let mut units: Box<[u16]> = text.encode_utf16().collect();
     let bytes = (units.len() * 2) as u16;
-    UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: units.as_mut_ptr() }
+    let string = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: units.as_mut_ptr() };
+    UNITS.lock().unwrap_or_else(PoisonError::into_inner).push(units);
+    string
 }
 
 fn behaviour() -> Behaviour {
-    *BEHAVIOUR.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    *BEHAVIOUR.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 unsafe extern "system-unwind" fn entry(driver: *mut DRIVER_OBJECT, _path: *const UNICODE_STRING) -> NTSTATUS {
