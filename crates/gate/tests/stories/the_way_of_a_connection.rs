@@ -99,3 +99,19 @@ fn a_long_path_is_cut_and_still_names_its_own_program() {
     assert!(one.request.flags().contains(RequestFlags::PATH_TRUNCATED));
     assert_ne!(one.request.program, other.request.program);
 }
+
+#[test]
+fn paths_are_kept_for_as_long_as_they_are_needed() {
+    let mut t = Harness::new();
+    for n in 0..2_000 {
+        let story = format!("app{n}[42] tcp 10.0.0.2:5000 -> 1.1.1.1:443");
+        let (id, _) = t.connect(&story).held();
+        t.pass(&format!("app{n}[42] udp 10.0.0.2:6000 -> 9.9.9.9:53"));
+        for delivered in t.deliveries() {
+            assert_eq!(delivered.path, utf16(&format!("app{n}")));
+        }
+        t.answer(id, PERMIT);
+        t.completions();
+        t.reauthorize(&story);
+    }
+}
