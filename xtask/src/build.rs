@@ -1,7 +1,7 @@
 //! `cargo xtask build`: the driver and the program, as Windows loads them.
 //!
 //! Invariants: a driver is linked without a C run-time library and without Microsoft's import
-//! libraries; two builds of the same source make the same bytes (`/Brepro`).
+//! libraries; every image is built with the profile `image`.
 //! Neighbours: `toolchain` knows the compilers; `image` checks the driver; `package` signs both.
 
 use std::fs;
@@ -16,7 +16,7 @@ use crate::workspace;
 
 /// Linker arguments of a kernel image (learn.microsoft.com "/DRIVER (Windows NT Kernel Mode
 /// Driver)").
-const KERNEL_LINK_ARGS: [&str; 5] = ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:DriverEntry", "/NODEFAULTLIB", "/Brepro"];
+const KERNEL_LINK_ARGS: [&str; 4] = ["/DRIVER", "/SUBSYSTEM:NATIVE", "/ENTRY:DriverEntry", "/NODEFAULTLIB"];
 
 /// The profile of every Windows image, in the workspace's manifest.
 const PROFILE: &str = "image";
