@@ -7,7 +7,7 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -25,7 +25,7 @@ mod wine;
 
 pub use programs::Program;
 pub use session::{Driver, Lab};
-pub use wine::{Output, windows_path};
+pub use wine::{Output, Wine, windows_path};
 
 pub use scenarios::test;
 
@@ -99,6 +99,16 @@ Example:\n  cargo xtask lab run -- node -e \"require('net').connect(80, '127.0.0
         /// Only tests whose name contains this
         filter: Option<String>,
     },
+}
+
+/// A folder with a fresh `prefix` that holds none of the lab's images, and Wine for it, not started: for what is tested
+/// without an engine.
+pub fn bare(name: &str) -> Result<(PathBuf, Wine)> {
+    let dir = session::labs_dir().join(name);
+    let prefix = dir.join("prefix");
+    prefix::copy(&prefix::template(&session::labs_dir())?, &prefix)?;
+    let wine = Wine::new(prefix, dir.join("logs"));
+    Ok((dir, wine))
 }
 
 /// Runs one lab command.

@@ -320,7 +320,7 @@ impl Exec<'_> {
     }
 }
 
-fn labs_dir() -> PathBuf {
+pub fn labs_dir() -> PathBuf {
     workspace::root().join(".lab")
 }
 
