@@ -28,6 +28,7 @@ pub struct DebugLine {
 ///
 /// # Safety
 /// `format` is a C string, and the arguments are what it says.
+#[cfg(not(miri))]
 #[unsafe(no_mangle)]
 pub unsafe extern "C-unwind" fn DbgPrintEx(
     component: u32,
@@ -41,9 +42,36 @@ pub unsafe extern "C-unwind" fn DbgPrintEx(
     f: usize,
 ) -> u32 {
     // SAFETY: the caller's promise.
+    unsafe { keep(component, level, format, [a, b, c, d, e, f].into_iter()) }
+}
+
+/// Keeps a formatted message whose arguments are pointers.
+///
+/// Miri insists that definition and declaration be equally variadic, and always is a nightly compiler, which can do that.
+///
+/// # Safety
+/// `format` is a C string that asks for pointers only, and the arguments are what it says.
+#[cfg(miri)]
+#[unsafe(no_mangle)]
+pub unsafe extern "C-unwind" fn DbgPrintEx(
+    component: u32,
+    level: u32,
+    format: *const c_char,
+    mut arguments: ...
+) -> u32 {
+    // SAFETY: the caller's promise; the format asks for as many as there are.
+    let next = || Some(unsafe { arguments.next_arg::<*const c_char>() }.expose_provenance());
+    // SAFETY: the caller's promise.
+    unsafe { keep(component, level, format, std::iter::from_fn(next)) }
+}
+
+/// # Safety
+/// `format` is a C string, and the words are what it says.
+unsafe fn keep(component: u32, level: u32, format: *const c_char, words: impl Iterator<Item = usize>) -> u32 {
+    // SAFETY: the caller's promise.
     let format = unsafe { CStr::from_ptr(format) }.to_string_lossy();
     // SAFETY: the caller's promise.
-    let text = unsafe { printf(&format, [a, b, c, d, e, f].into_iter()) };
+    let text = unsafe { printf(&format, words) };
     LINES.lock().push(DebugLine { component, level, text });
     STATUS_SUCCESS.cast_unsigned()
 }

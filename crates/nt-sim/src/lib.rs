@@ -12,6 +12,7 @@
 //!
 //! Neighbours: `nt-sys` only. A file here has the name of the `nt-sys` file whose functions it defines; the rest is the machine.
 
+#![cfg_attr(miri, feature(c_variadic))]
 #![expect(unsafe_code, reason = "defines the symbols of the kernel, whose callers pass raw pointers")]
 
 mod clock;

@@ -63,14 +63,25 @@ fn other_emulations_share_the_counter() {
 #[test]
 fn debug_messages_are_kept_with_component_and_level() {
     let kernel = boot();
-    let text = c"42 held".as_ptr();
+    let (format, text) = (c"tag: %s %s\n".as_ptr(), c"42 held".as_ptr());
     // SAFETY: the format and its arguments agree.
-    unsafe { DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_ERROR_LEVEL, c"tag: %s %d %llu\n".as_ptr(), text, -1, 1u64 << 33) };
+    unsafe { DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_ERROR_LEVEL, format, text, c"so far".as_ptr()) };
     let expected = DebugLine {
         component: DPFLTR_IHVDRIVER_ID,
         level: DPFLTR_ERROR_LEVEL,
-        text: "tag: 42 held -1 8589934592\n".to_owned(),
+        text: "tag: 42 held so far\n".to_owned(),
     };
     assert_eq!(kernel.debug_lines(), [expected]);
+    kernel.shutdown();
+}
+
+#[test]
+#[cfg(not(miri))]
+fn debug_messages_take_numbers_beyond_the_argument_registers() {
+    let kernel = boot();
+    let format = c"%d %u %llu %x %c %p".as_ptr();
+    // SAFETY: the format and its arguments agree.
+    unsafe { DbgPrintEx(0, 3, format, -1i32, 7u32, 1u64 << 33, 0xABCu32, u32::from(b'z'), 16usize) };
+    assert_eq!(kernel.debug_lines()[0].text, "-1 7 8589934592 abc z 0000000000000010");
     kernel.shutdown();
 }

@@ -108,8 +108,8 @@ impl Machine {
 
 /// A counted string that lives for ever.
 pub fn string(text: &str) -> UNICODE_STRING {
-    static UNITS: Mutex<Vec<Box<[u16]>>> = Mutex::new(Vec::new());
-    let mut units: Box<[u16]> = text.encode_utf16().collect();
+    static UNITS: Mutex<Vec<Vec<u16>>> = Mutex::new(Vec::new());
+    let mut units: Vec<u16> = text.encode_utf16().collect();
     let bytes = (units.len() * 2) as u16;
     let string = UNICODE_STRING { Length: bytes, MaximumLength: bytes, Buffer: units.as_mut_ptr() };
     UNITS.lock().unwrap_or_else(PoisonError::into_inner).push(units);
