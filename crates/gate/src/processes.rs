@@ -76,6 +76,7 @@ impl<M: Memory> ProcessCounts<M> {
 }
 
 /// Maps a hash evenly onto `0..len`, by its high bits.
+#[inline]
 pub(crate) fn place(hash: u64, len: usize) -> usize {
     ((u128::from(hash) * len as u128) >> 64) as usize
 }

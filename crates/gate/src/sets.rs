@@ -36,8 +36,7 @@ impl<E: Copy + Default, M: Memory> Sets<E, M> {
     #[inline]
     pub(crate) fn find(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<&E> {
         let set = self.sets.get(place(hash, self.sets.len()))?;
-        let mut ways = set.tags.iter().zip(&set.entries);
-        ways.find(|(tag, entry)| **tag == tag_of(hash) && is_it(entry)).map(|(_, entry)| entry)
+        set.entries.get(set.way(hash, is_it)?)
     }
 
     /// Takes out the entry with this hash that `is_it`.
@@ -45,10 +44,9 @@ impl<E: Copy + Default, M: Memory> Sets<E, M> {
     pub(crate) fn remove(&mut self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<E> {
         let place = place(hash, self.sets.len());
         let set = self.sets.get_mut(place)?;
-        let mut ways = set.tags.iter_mut().zip(&set.entries);
-        let (tag, entry) = ways.find(|(tag, entry)| **tag == tag_of(hash) && is_it(entry))?;
-        *tag = VACANT;
-        Some(*entry)
+        let way = set.way(hash, is_it)?;
+        *set.tags.get_mut(way)? = VACANT;
+        set.entries.get(way).copied()
     }
 
     /// Adds an entry that is not there. It takes a vacant place, else that of one that `is_dead`, else of the oldest;
@@ -69,7 +67,28 @@ impl<E: Copy + Default, M: Memory> Sets<E, M> {
     }
 }
 
+impl<E> Set<E> {
+    /// Where the entry is. All tags are compared at once; entries are touched only where the tag fits.
+    #[inline]
+    fn way(&self, hash: u64, is_it: impl Fn(&E) -> bool) -> Option<usize> {
+        let tag = tag_of(hash);
+        let mut fits = 0_u32;
+        for (way, other) in self.tags.iter().enumerate() {
+            fits |= u32::from(*other == tag) << way;
+        }
+        while fits != 0 {
+            let way = fits.trailing_zeros() as usize;
+            if self.entries.get(way).is_some_and(&is_it) {
+                return Some(way);
+            }
+            fits &= fits - 1;
+        }
+        None
+    }
+}
+
 /// The low half of the hash; the high half has chosen the set.
+#[inline]
 fn tag_of(hash: u64) -> u32 {
     (hash as u32).max(1)
 }
