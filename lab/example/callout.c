@@ -1,14 +1,14 @@
 /*
- * A small callout driver: blocks every connection to one remote port, over IPv4 and IPv6.
+ * A small callout driver: blocks every connection to one remote port, and silently discards packets to the next one,
+ * over IPv4 and IPv6.
  *
  * docs/lab.md builds it with MinGW and runs it under Wine. The order is the one of every callout driver: register the
  * callouts with the filter engine, then add the objects that refer to them, in one transaction; undo in reverse.
  */
 #include "wfp.h"
 
-#ifndef BLOCKED_PORT
 #define BLOCKED_PORT 4444
-#endif
+#define ABSORBED_PORT 4445
 
 #define LAYERS 2
 
@@ -34,12 +34,14 @@ static void NTAPI classify(const FWPS_INCOMING_VALUES0 *values, const FWPS_INCOM
     (void)metadata, (void)layerData, (void)classifyContext, (void)filter, (void)flowContext;
     if (!(out->rights & FWPS_RIGHT_ACTION_WRITE))
         return; /* a heavier callout has decided */
-    if (port != BLOCKED_PORT) {
+    if (port != BLOCKED_PORT && port != ABSORBED_PORT) {
         out->actionType = FWP_ACTION_PERMIT;
         return;
     }
     out->actionType = FWP_ACTION_BLOCK;
     out->rights &= ~FWPS_RIGHT_ACTION_WRITE;
+    if (port == ABSORBED_PORT)
+        out->flags |= FWPS_CLASSIFY_OUT_FLAG_ABSORB;
     DbgPrint("callout: blocked a connection to port %u\n", port);
 }
 

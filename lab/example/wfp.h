@@ -21,6 +21,7 @@ typedef struct {
 #define FWP_ACTION_PERMIT 0x1002u
 #define FWP_ACTION_CALLOUT_TERMINATING 0x5003u
 #define FWPS_RIGHT_ACTION_WRITE 1u
+#define FWPS_CLASSIFY_OUT_FLAG_ABSORB 1u
 
 /* ---- the run-time side: what the filter engine calls ---- */
 

@@ -4,6 +4,7 @@
 //! whatever it finds; an error says what to do next.
 //! Neighbours: `session` is the lab for tests and the demo; `docs/lab.md` is the manual.
 
+use std::env;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
@@ -32,8 +33,11 @@ pub use scenarios::test;
 use crate::run::poll;
 use crate::setup;
 
-/// The lab of the commands; tests and the demo have labs of their own.
-const NAME: &str = "default";
+/// The lab of the commands, `default` if the environment names no other; tests and the demo have labs of their own.
+fn name() -> String {
+    env::var("TOLLGATE_LAB").unwrap_or_else(|_| "default".to_owned())
+}
+
 /// How long a person may want a program to run.
 const RUN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -44,7 +48,9 @@ const RUN_TIMEOUT: Duration = Duration::from_secs(24 * 60 * 60);
   cargo xtask lab up --driver target/xtask/images/callout.sys
   cargo xtask lab run -- node -e \"require('net').connect(4444)\"
   cargo xtask lab status
-  cargo xtask lab down")]
+  cargo xtask lab down
+
+TOLLGATE_LAB=NAME makes the commands act on a lab of that name, beside others.")]
 pub struct Args {
     #[command(subcommand)]
     command: Command,
@@ -118,7 +124,7 @@ pub fn run(args: Args) -> Result<()> {
         Command::Run { no_hook, words } => run_program(no_hook, words),
         Command::Status { json } => show_status(json),
         Command::Log => show_log(),
-        Command::Control { what } => Lab::attach(NAME)?.control(&what),
+        Command::Control { what } => Lab::attach(&name())?.control(&what),
         Command::Down => down(),
         Command::Example => {
             setup::run()?;
@@ -140,7 +146,7 @@ fn up(drivers: &[String]) -> Result<()> {
         bail!("{} is no file", driver.file.display());
     }
     setup::run()?;
-    let lab = Lab::up(NAME, &drivers)?;
+    let lab = Lab::up(&name(), &drivers)?;
     println!("{}", lab.status()?);
     lab.keep();
     println!("the lab is up; next: `cargo xtask lab run -- PROGRAM.exe ARGS`, and `cargo xtask lab down` at the end");
@@ -148,7 +154,7 @@ fn up(drivers: &[String]) -> Result<()> {
 }
 
 fn run_program(no_hook: bool, words: Vec<OsString>) -> Result<()> {
-    let lab = Lab::attach(NAME)?;
+    let lab = Lab::attach(&name())?;
     let before = lab.status()?;
     let mut words = words.into_iter();
     let Some(program) = words.next() else {
@@ -198,7 +204,7 @@ fn copy([stdout, stderr]: &mut [File; 2]) -> Result<()> {
 }
 
 fn show_status(json: bool) -> Result<()> {
-    let status = Lab::attach(NAME)?.status()?;
+    let status = Lab::attach(&name())?.status()?;
     if json {
         println!("{:#}", status.json());
     } else {
@@ -208,15 +214,15 @@ fn show_status(json: bool) -> Result<()> {
 }
 
 fn show_log() -> Result<()> {
-    let lab = Lab::attach(NAME)?;
+    let lab = Lab::attach(&name())?;
     print!("{}{}", lab.log()?, lab.journal());
     Ok(())
 }
 
 fn down() -> Result<()> {
-    let report = match Lab::attach(NAME) {
+    let report = match Lab::attach(&name()) {
         Ok(lab) => lab.down(),
-        Err(_) if !Lab::clear(NAME)? => {
+        Err(_) if !Lab::clear(&name())? => {
             println!("no lab is up");
             return Ok(());
         }

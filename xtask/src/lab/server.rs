@@ -41,7 +41,12 @@ impl Server {
 
     /// Answers every UDP packet.
     pub fn udp(ip: IpAddr) -> Result<Self> {
-        let socket = UdpSocket::bind((ip, 0))?;
+        Self::udp_at(ip, 0)
+    }
+
+    /// The same at a given port.
+    pub fn udp_at(ip: IpAddr, port: u16) -> Result<Self> {
+        let socket = UdpSocket::bind((ip, port))?;
         socket.set_read_timeout(Some(LOOK))?;
         let address = socket.local_addr()?;
         Ok(Self::start(address, move || {

@@ -175,7 +175,7 @@ impl Lab {
     pub fn log(&self) -> Result<String> {
         let path = self.kernel_log();
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
+        Ok(String::from_utf8_lossy(&bytes).lines().map(|line| format!("{}\n", drivers_text(line))).collect())
     }
 
     /// Ends the process that hosts the engine and the drivers, as a crash does.
@@ -320,6 +320,14 @@ impl Exec<'_> {
     }
 }
 
+/// A line of debug output without what Wine puts before it: thread, channel, function, component and level.
+fn drivers_text(line: &str) -> &str {
+    match line.split_once(":warn:debugstr:vDbgPrintExWithPrefix ") {
+        Some((_, rest)) => rest.split_once(": ").map_or(rest, |(_, text)| text),
+        None => line,
+    }
+}
+
 pub fn labs_dir() -> PathBuf {
     workspace::root().join(".lab")
 }
@@ -331,6 +339,13 @@ fn dir_of(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_drivers_text_is_shown_without_wines_prefix() {
+        let line = "0128:warn:debugstr:vDbgPrintExWithPrefix 0000004d:00000008: callout: port: 4444";
+        assert_eq!(drivers_text(line), "callout: port: 4444");
+        assert_eq!(drivers_text("wine: something else"), "wine: something else");
+    }
 
     #[test]
     fn a_driver_is_called_as_its_file_unless_it_is_given_a_name() {

@@ -2,17 +2,23 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
+use std::{env, fs};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::{Bench, Scenario};
 use crate::lab::server::{GREETING, Server};
 use crate::lab::{Lab, Output, Program};
+use crate::run::Run;
+use crate::workspace;
 
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 10] = [
     Scenario { name: "a connection the driver blocks fails with EACCES and others pass", run: tcp },
     Scenario { name: "ipv6 connections are blocked and pass like ipv4 ones", run: ipv6 },
     Scenario { name: "udp packets to a blocked port are refused and others arrive", run: udp },
+    Scenario { name: "an absorbed udp packet is sent for its program and never arrives", run: absorbed },
+    Scenario { name: "a stopped driver blocks nothing and blocks again when started", run: restart },
+    Scenario { name: "the commands of the manual work as printed", run: manual },
     Scenario { name: "child processes are covered, from cmd and from node", run: children },
     Scenario { name: "a go program and a rust program are covered", run: other_runtimes },
     Scenario { name: "counters tell what the driver was asked", run: counters },
@@ -21,6 +27,8 @@ pub const SCENARIOS: [Scenario; 7] = [
 
 /// What the example driver blocks.
 const BLOCKED: u16 = 4444;
+/// Whose packets it discards.
+const ABSORBED: u16 = 4445;
 const LOCALHOST: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -73,6 +81,71 @@ fn udp(bench: &Bench) -> Result<()> {
         require!(server.reached() == 1, "{kind}: {} packets", server.reached());
     }
     bench.finish(lab).map(|_| ())
+}
+
+fn absorbed(bench: &Bench) -> Result<()> {
+    let lab = bench.up_with_example()?;
+    let server = Server::udp_at(LOCALHOST, ABSORBED)?;
+    let script = "const socket = require('dgram').createSocket('udp4');
+socket.send('x', +process.argv[1], '127.0.0.1', error => { console.log(error ? error.code : 'sent'); socket.close(); });";
+    let lost = node(&lab, script, &[&ABSORBED.to_string()])?;
+    require!(lost.stdout == "sent\n", "{lost:?}");
+    let other = Server::udp(LOCALHOST)?;
+    let sent = node(&lab, SEND, &[&other.port().to_string(), "127.0.0.1", "udp4"])?;
+    require!(sent.stdout == format!("read {GREETING}\n"), "{sent:?}");
+    // The packet that was answered was sent later, so the absorbed one would have arrived by now.
+    require!(server.reached() == 0, "{} packets", server.reached());
+    let status = bench.finish(lab)?;
+    require!(status.count("/questions/lost") == 1, "{status}");
+    Ok(())
+}
+
+fn restart(bench: &Bench) -> Result<()> {
+    let mut lab = bench.up_with_example()?;
+    let connect = |lab: &Lab| node(lab, CONNECT, &[&BLOCKED.to_string(), "127.0.0.1"]);
+    lab.stop_driver("Callout")?;
+    let stopped = lab.status()?;
+    require!(stopped.json()["engine"]["callouts"].as_array().is_some_and(Vec::is_empty), "{stopped}");
+    let refused = connect(&lab)?;
+    require!(refused.stdout == "ECONNREFUSED connect\n", "{refused:?}");
+    lab.start_driver(&bench.example, "Callout")?;
+    let blocked = connect(&lab)?;
+    require!(blocked.stdout == "EACCES connect\n", "{blocked:?}");
+    bench.finish(lab).map(|_| ())
+}
+
+/// Runs every `sh` block of `docs/lab.md`; the output of a block has every line of the `text` block that follows it.
+fn manual(bench: &Bench) -> Result<()> {
+    let manual = fs::read_to_string(workspace::root().join("docs/lab.md"))?;
+    let task = env::current_exe()?;
+    let images = bench.example.parent().context("an image is in a folder")?;
+    let mut output = String::new();
+    let mut blocks = 0;
+    for (language, block) in fenced_blocks(&manual) {
+        match language {
+            "sh" => {
+                let script = block.replace("cargo xtask", &format!("'{}'", task.display()));
+                let script = script.replace("target/xtask/images", &images.display().to_string());
+                let run = Run::new("sh").args(["-ec", &script]).env("TOLLGATE_LAB", "manual").timeout(TIMEOUT);
+                output = run.log("manual").stdout().inspect_err(|_| drop(Lab::clear("manual")))?;
+                blocks += 1;
+            }
+            "text" => {
+                for line in block.lines() {
+                    require!(output.contains(line), "{line:?} in {output}");
+                }
+            }
+            _ => {}
+        }
+    }
+    require!(blocks >= 4, "{blocks} blocks in the manual");
+    require!(!Lab::clear("manual")?, "the manual leaves its lab up");
+    Ok(())
+}
+
+/// Language and content of each fenced block.
+fn fenced_blocks(text: &str) -> impl Iterator<Item = (&str, &str)> {
+    text.split("```").skip(1).step_by(2).filter_map(|block| block.split_once('\n'))
 }
 
 fn children(bench: &Bench) -> Result<()> {
