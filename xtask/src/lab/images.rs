@@ -45,6 +45,11 @@ fn build() -> Result<Images> {
     })
 }
 
+/// Builds the program with very many connections.
+pub fn crowd() -> Result<PathBuf> {
+    step("build lab/crowd", || user_image("lab-crowd", &["--bin", "crowd"], "crowd.exe"))
+}
+
 /// Builds the C driver of `docs/lab.md`.
 pub fn example() -> Result<PathBuf> {
     c_driver("lab/example/callout.c", "callout.sys")

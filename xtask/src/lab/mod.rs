@@ -14,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
+mod clients;
 mod images;
 mod prefix;
 mod processes;
@@ -22,6 +23,7 @@ mod scenarios;
 mod server;
 mod session;
 mod status;
+mod tollgate;
 mod wine;
 
 pub use programs::Program;

@@ -2,7 +2,7 @@
 //!
 //! Invariant: a server counts what reaches it, so that "blocked" can be told from "failed in some other way".
 
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -17,6 +17,11 @@ const LOOK: Duration = Duration::from_millis(20);
 /// What a client reads after it has connected or sent.
 pub const GREETING: &str = "hello from the lab";
 
+/// What a page says: the one version of the one module of a Go module proxy.
+pub const VERSION: &str = "v1.2.3";
+/// How long a client may take to ask for a page.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A server; dropping it ends it.
 #[derive(Debug)]
 pub struct Server {
@@ -27,6 +32,21 @@ pub struct Server {
 }
 
 impl Server {
+    /// Answers every request for a page with the same page.
+    pub fn http(ip: IpAddr) -> Result<Self> {
+        let listener = TcpListener::bind((ip, 0))?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self::start(address, move || {
+            let (mut stream, _) = listener.accept()?;
+            stream.set_nonblocking(false)?;
+            stream.set_read_timeout(Some(ASK_TIMEOUT))?;
+            // A request for a page fits into one segment; a client that sends none has reached us all the same.
+            stream.read(&mut [0; 4096]).map_err(|_| ErrorKind::ConnectionAborted)?;
+            write!(stream, "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\n{VERSION}\n")
+        }))
+    }
+
     /// Greets every TCP connection and closes it.
     pub fn tcp(ip: IpAddr) -> Result<Self> {
         let listener = TcpListener::bind((ip, 0))?;
@@ -58,6 +78,11 @@ impl Server {
     /// Its port.
     pub fn port(&self) -> u16 {
         self.address.port()
+    }
+
+    /// Its address.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// How many connections or packets have reached it.

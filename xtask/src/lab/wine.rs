@@ -226,7 +226,12 @@ impl Running {
 
     /// Ctrl-C, as Wine passes it on.
     pub fn interrupt(&self) -> Result<()> {
-        let sent = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status()?;
+        self.signal("INT")
+    }
+
+    /// Sends a signal of this machine, such as `STOP`: a Windows program is one process here, too.
+    pub fn signal(&self, name: &str) -> Result<()> {
+        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status()?;
         if !sent.success() {
             bail!("the program has already ended");
         }

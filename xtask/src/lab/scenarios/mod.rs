@@ -27,6 +27,7 @@ macro_rules! require {
 mod example;
 mod lab;
 mod shim;
+mod tollgate;
 
 /// One test.
 pub struct Scenario {
@@ -38,6 +39,11 @@ pub struct Scenario {
 
 /// Every table of scenarios.
 const TABLES: [&[Scenario]; 3] = [&lab::SCENARIOS, &shim::SCENARIOS, &example::SCENARIOS];
+
+/// All scenarios, the lab's own first.
+fn all() -> impl Iterator<Item = &'static Scenario> {
+    TABLES.into_iter().chain(tollgate::TABLES).flatten()
+}
 
 /// What scenarios are made of.
 pub struct Bench {
@@ -84,7 +90,7 @@ pub fn run(filter: Option<&str>) -> Result<Tally> {
     let bench = Bench { example: images::example()?, probe: images::probe()?, client: images::client()? };
     let wanted = |scenario: &&Scenario| filter.is_none_or(|filter| scenario.name.contains(filter));
     let mut tally = Tally::default();
-    for scenario in TABLES.into_iter().flatten().filter(wanted) {
+    for scenario in all().filter(wanted) {
         let start = Instant::now();
         let result = (scenario.run)(&bench);
         let word = if result.is_ok() { "pass" } else { "FAIL" };

@@ -1,0 +1,96 @@
+//! What other products, and Windows itself, do to the filter engine while the gate stands.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+
+use anyhow::{Context, Result};
+
+use super::{V4, finish, up};
+use crate::lab::Program;
+use crate::lab::clients::{Client, Seen};
+use crate::lab::scenarios::{Bench, Scenario};
+use crate::lab::server::Server;
+use crate::lab::tollgate::TIMEOUT;
+use crate::run::poll;
+
+pub const SCENARIOS: [Scenario; 2] = [
+    Scenario { name: "a live connection survives a change of the policy", run: policy_change },
+    Scenario { name: "connections are held again after the base filtering engine was restarted", run: engine_restart },
+];
+
+/// Prints every piece of data as it comes.
+const LISTEN: &str = "const [port, host] = process.argv.slice(1);
+require('net').connect(+port, host)
+  .on('data', data => console.log('read ' + data))
+  .on('error', error => console.log(error.code + ' ' + error.syscall));";
+
+fn policy_change(bench: &Bench) -> Result<()> {
+    let stand = up()?;
+    let gate = stand.gate(&["permit"])?;
+    let listener = TcpListener::bind((V4, 0))?;
+    let port = listener.local_addr()?.port().to_string();
+    let node = crate::lab::windows_path(&stand.lab.program(Program::Node)?);
+    let mut node = stand.lab.exec(node).args(["-e", LISTEN, &port, "127.0.0.1"]).spawn()?;
+    let mut stream = accept(&listener)?;
+    stream.write_all(b"before")?;
+    node.wait_for_output("read before", TIMEOUT)?;
+    // Whoever is asked from now on blocks; a live connection is nobody's to ask about.
+    gate.stop()?;
+    let gate = stand.gate(&["block", "--fallback", "block"])?;
+    let before = stand.counters()?;
+    for _ in 0..2 {
+        stand.lab.control("reauthorize")?;
+    }
+    let after = stand.counters()?;
+    require!(after.foreign_reauthorized > before.foreign_reauthorized, "{before:?}, then {after:?}");
+    require!(after.held == 1 && after.cache_blocked == 0, "{after:?}");
+    let status = stand.lab.status()?;
+    require!(status.count("/engine/flows") == 1 && status.count("/engine/counts/blocked") == 0, "{status}");
+    stream.write_all(b"after")?;
+    node.wait_for_output("read after", TIMEOUT)?;
+    drop(stream);
+    let output = node.wait(TIMEOUT)?;
+    require!(output.stdout == "read before\nread after\n", "{output:?}");
+    gate.stop()?;
+    finish(bench, stand).map(|_| ())
+}
+
+fn engine_restart(bench: &Bench) -> Result<()> {
+    let stand = up()?;
+    let gate = stand.gate(&["block"])?;
+    let server = Server::http(V4)?;
+    for round in 1..=2 {
+        let held = Client::Node.connect(&stand.lab, server.address())?;
+        require!(held.seen == Seen::Denied("EACCES"), "{held:?}");
+        let counters = stand.counters()?;
+        require!(counters.filtering && counters.held == round, "{counters:?}");
+
+        stand.lab.control("stop-engine")?;
+        let counters = stand.wait_for("the driver has seen it stop", |counters| !counters.filtering)?;
+        let passed = Client::Node.connect(&stand.lab, server.address())?;
+        require!(passed.seen == Seen::Data, "{passed:?}");
+        require!(stand.counters()?.classified == counters.classified, "{:?}", stand.counters());
+
+        stand.lab.control("start-engine")?;
+        stand.wait_for("the filters are back", |counters| counters.filtering)?;
+    }
+    let held = Client::Node.connect(&stand.lab, server.address())?;
+    require!(held.seen == Seen::Denied("EACCES"), "{held:?}");
+    gate.stop()?;
+    require!(server.reached() == 2, "{} connections", server.reached());
+    let (counters, _) = finish(bench, stand)?;
+    require!(counters.held == 3 && counters.doors.verdict == 3, "{counters:?}");
+    Ok(())
+}
+
+fn accept(listener: &TcpListener) -> Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let mut stream = None;
+    poll(TIMEOUT, || {
+        stream = listener.accept().ok();
+        Ok(stream.is_some())
+    })?;
+    let (stream, _) = stream.context("nobody connected")?;
+    stream.set_nonblocking(false)?;
+    Ok(stream)
+}
