@@ -88,21 +88,21 @@ fn is_named(file: &Path, known: &BTreeSet<PathBuf>) -> Result<bool> {
             return Ok(true);
         }
     }
-    for other in known.iter().filter(|other| other.parent() == file.parent()) {
-        if includes(&read(other)?, &name) {
+    let end = if file.ends_with("mod.rs") { format!("{name}/mod.rs\"") } else { format!("{name}.rs\"") };
+    for other in known {
+        if names_path(&read(other)?, &end) {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-/// Whether the source names the file by its path, for a module or to include it.
-fn includes(source: &str, name: &str) -> bool {
-    let end = format!("{name}.rs\"");
+/// Whether the source takes in a file by its path, for a module or to include it.
+fn names_path(source: &str, end: &str) -> bool {
     source
         .lines()
         .map(str::trim_start)
-        .any(|line| (line.starts_with("#[path = ") || line.contains("include!(\"")) && line.contains(&end))
+        .any(|line| (line.starts_with("#[path = ") || line.contains("include!(\"")) && line.contains(end))
 }
 
 /// Whether the source has `mod NAME;`.

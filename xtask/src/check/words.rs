@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 use crate::check::files;
 
 /// Paths of machines that build, in parts, so that this file does not contain them.
-const WORDS: [(&str, &str); 3] = [("/root", "/"), ("/wo", "rk/"), ("../sha", "red")];
+const WORDS: [(&str, &str); 5] =
+    [("/root", "/"), ("/wo", "rk/"), ("shared/de", "sign"), ("shared/fa", "cts"), ("shared/re", "search")];
 
 pub fn check() -> Result<()> {
     let mut objections = Vec::new();
