@@ -137,9 +137,7 @@ impl Driver for Tollgate {
     }
 
     fn tick(&self) {
-        let now = self.now();
-        let due = self.gate.lock().poll_timeout().is_some_and(|at| at <= now);
-        if due || self.filtering.wants_retry() {
+        if self.has_work() || self.filtering.wants_retry() {
             self.kick();
         }
     }
@@ -153,6 +151,14 @@ impl Driver for Tollgate {
 impl Tollgate {
     fn now(&self) -> Instant {
         Instant::from_millis(self.clock.now_ms())
+    }
+
+    /// Whether a deadline has passed, or a report waits that nobody delivered: those of connections beyond a limit, of
+    /// which there may be very many, are not worth a delivery each.
+    fn has_work(&self) -> bool {
+        let now = self.now();
+        let gate = self.gate.lock();
+        gate.poll_timeout().is_some_and(|at| at <= now) || gate.has_requests() && !self.parked.is_empty()
     }
 
     fn kick(&self) {
