@@ -57,7 +57,7 @@ use cache::{Cache, CacheRoom};
 use facts::Facts;
 use flow::Subject;
 use ids::Ids;
-use live::LiveFlows;
+use live::{Live, LiveFlows};
 use pending::{PendTable, Stage};
 use programs::Programs;
 use reports::Reports;
@@ -207,7 +207,10 @@ impl<P, M: Memory> Gate<P, M> {
         }
         let subject = self.subject(flow);
         let live = self.live.find(&subject);
-        let said = live.filter(|live| self.cache.is_current(live.stamp, subject.program)).map(|live| live.verdict);
+        // A blocked flow is not live. Who asks about one has not been told yet: a foreign reauthorize came between its
+        // completion and its own, and claimed the record.
+        let counts = |live: &Live| live.verdict == Verdict::BLOCK || self.cache.is_current(live.stamp, subject.program);
+        let said = live.copied().filter(counts).map(|live| live.verdict);
         let known = said.or_else(|| self.cache.valid(now, &subject));
         if completion && known.is_none() && live.is_none() {
             self.counters.orphaned += 1;

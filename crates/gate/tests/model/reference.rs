@@ -196,7 +196,8 @@ impl Model {
             return Reauthorized::Leave;
         }
         let live = self.live.iter().find(|(key, ..)| *key == who.key).copied();
-        let said = live.filter(|(_, _, asked)| self.current(*asked, who.program)).map(|(_, verdict, _)| verdict);
+        let counts = |verdict, asked| verdict == Verdict::BLOCK || self.current(asked, who.program);
+        let said = live.filter(|(_, verdict, asked)| counts(*verdict, *asked)).map(|(_, verdict, _)| verdict);
         match said.or_else(|| self.valid(now, &who)) {
             None if completion && live.is_none() => {
                 self.counters.orphaned += 1;

@@ -32,6 +32,19 @@ fn a_live_flow_keeps_its_verdict_until_the_epoch_changes() {
     t.expect(|s| (s.foreign_reauthorized, s.epoch) = (5, 1));
 }
 
+/// A foreign reauthorize may come between a completion and the reauthorize that follows it, and the rules may change
+/// after that: the connection is blocked all the same.
+#[test]
+fn a_block_that_a_foreign_reauthorize_took_still_blocks_after_the_epoch_changes() {
+    let mut t = Harness::new();
+    let (id, op) = t.connect(WEB).held();
+    t.answer(id, BLOCK);
+    assert_eq!(t.completions(), [op]);
+    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Verdict(BLOCK));
+    t.configure(|s| s.epoch += 1);
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Cached(BLOCK));
+}
+
 #[test]
 fn a_live_flow_without_its_own_verdict_gets_that_of_its_program() {
     let mut t = Harness::new();
