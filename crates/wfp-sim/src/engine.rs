@@ -92,6 +92,11 @@ impl Engine {
         self.machine.warnings()
     }
 
+    /// Whether a violation was reported; what is left over then proves nothing, and is not checked at shutdown.
+    pub fn has_crashed(&self) -> bool {
+        self.machine.has_crashed()
+    }
+
     /// Everything at this moment.
     pub fn snapshot(&self) -> EngineStatus {
         let machine = &self.machine;

@@ -145,7 +145,8 @@ fn wait_until_idle(machine: &Machine, flow: &Flow) {
     loop {
         {
             let mut progress = flow.progress();
-            if !matches!(progress.phase, Phase::Classifying | Phase::Reauthorizing) {
+            // After a violation nobody will end what was running.
+            if !matches!(progress.phase, Phase::Classifying | Phase::Reauthorizing) || machine.has_crashed() {
                 if progress.phase != Phase::Ended {
                     progress.phase = Phase::Closing;
                 }

@@ -14,6 +14,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use wfp_sim as _;
 
+/// What a classify does, where nothing needs to be captured.
+pub type Answer = fn(&mut Call<'_>);
+
 type AnswerFn = Box<dyn Fn(&mut Call<'_>) + Send + Sync>;
 
 /// A registered callout.

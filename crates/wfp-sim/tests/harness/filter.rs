@@ -27,14 +27,10 @@ pub enum Operand {
 }
 
 #[derive(Clone, Debug)]
-pub struct Condition {
+struct Condition {
     field: GUID,
     match_type: FWP_MATCH_TYPE,
     operand: Operand,
-}
-
-pub fn condition(field: GUID, match_type: FWP_MATCH_TYPE, operand: Operand) -> Condition {
-    Condition { field, match_type, operand }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -128,7 +124,7 @@ impl FilterDraft {
     }
 
     pub fn when(mut self, field: GUID, match_type: FWP_MATCH_TYPE, operand: Operand) -> Self {
-        self.conditions.push(condition(field, match_type, operand));
+        self.conditions.push(Condition { field, match_type, operand });
         self
     }
 
@@ -211,8 +207,8 @@ impl Memory {
                 let units: Vec<u16> = text.encode_utf16().chain([0]).collect();
                 let kept = self.keep(units);
                 // SAFETY: just made.
-                let unicodeString = unsafe { (*kept).as_mut_ptr() };
-                (FWP_UNICODE_STRING_TYPE, FWP_VALUE0_UNION { unicodeString })
+                let unicode = unsafe { (*kept).as_mut_ptr() };
+                (FWP_UNICODE_STRING_TYPE, FWP_VALUE0_UNION { unicodeString: unicode })
             }
             Operand::V4Net(..) | Operand::V6Net(..) | Operand::Range(..) => unreachable!("not a plain value"),
         };
