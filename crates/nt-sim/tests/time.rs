@@ -9,6 +9,7 @@ use std::ffi::c_void;
 use std::mem::MaybeUninit;
 use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use nt_sim::{Kernel, bugcheck_of, irql, on_dispatch, rules};
 use nt_sys::ex::{ExAllocatePool2, ExFreePoolWithTag, POOL_FLAG_NON_PAGED};
@@ -30,14 +31,16 @@ struct Objects {
 unsafe impl Sync for Objects {}
 
 impl Objects {
-    /// A timer, a DPC that counts, and an event of this type.
-    fn new(event: i32) -> Box<Self> {
-        let objects = Box::new(Self {
+    /// A timer, a DPC that counts, and an event of this type, which live for ever.
+    fn new(event: i32) -> &'static Self {
+        static ALL: Mutex<Vec<&Objects>> = Mutex::new(Vec::new());
+        let objects: &Self = Box::leak(Box::new(Self {
             timer: UnsafeCell::new(MaybeUninit::uninit()),
             dpc: UnsafeCell::new(MaybeUninit::uninit()),
             event: UnsafeCell::new(MaybeUninit::uninit()),
             fired: AtomicU32::new(0),
-        });
+        }));
+        ALL.lock().unwrap_or_else(PoisonError::into_inner).push(objects);
         // SAFETY: valid for writing.
         unsafe { KeInitializeTimerEx(objects.timer(), NotificationTimer) };
         // SAFETY: valid for writing; the routine takes the counter.
@@ -174,7 +177,7 @@ fn real_counter_moves_by_itself() {
 fn timer_set_at_unload_is_reported() {
     let mut machine = Machine::new(Behaviour {
         start: |_| {
-            Box::leak(Objects::new(NotificationEvent)).set_timer(1000, 1000);
+            Objects::new(NotificationEvent).set_timer(1000, 1000);
             STATUS_SUCCESS
         },
         ..PLAIN
