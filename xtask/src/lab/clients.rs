@@ -71,6 +71,16 @@ impl Client {
         }
     }
 
+    /// The same behind the program that starts it.
+    pub fn chain(self) -> &'static str {
+        match self {
+            Self::Node => "node.exe",
+            Self::CmdNode => "cmd.exe > node.exe",
+            Self::NodeNode => "node.exe > node.exe",
+            Self::Go => "go.exe",
+        }
+    }
+
     /// Has it connect; waits for its end.
     pub fn connect(self, lab: &Lab, to: SocketAddr) -> Result<Attempt> {
         Ok(Attempt::of(&self.exec(lab, to)?.run(tollgate::TIMEOUT)?))

@@ -14,20 +14,21 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 
-mod clients;
+pub mod clients;
 mod images;
 mod prefix;
 mod processes;
 mod programs;
 mod scenarios;
-mod server;
+pub mod server;
 mod session;
 mod status;
-mod tollgate;
+pub mod tollgate;
 mod wine;
 
 pub use programs::Program;
-pub use session::{Driver, Lab};
+pub use session::{Driver, Lab, prepare};
+pub use status::Status;
 pub use wine::{Output, Wine, windows_path};
 
 pub use scenarios::test;

@@ -46,6 +46,16 @@ impl Driver {
     }
 }
 
+/// Does what is done once: builds the lab, makes the template of prefixes, fetches the programs.
+pub fn prepare() -> Result<()> {
+    images::built()?;
+    prefix::template(&labs_dir())?;
+    for program in [Program::Node, Program::Go] {
+        programs::fetch(program, &labs_dir().join("programs"))?;
+    }
+    Ok(())
+}
+
 /// What other commands need to know of a lab.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct State {

@@ -19,6 +19,8 @@ use crate::workspace;
 pub const SERVICE: &str = "Tollgate";
 /// Longer than anything that is not stuck takes on a busy machine.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
+/// The same for a line about a connection that has ended.
+const LINE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A lab with the shipped files.
 #[derive(Debug)]
@@ -141,9 +143,9 @@ impl Gate {
     }
 
     /// Waits until a line has all of these texts, and gives it.
-    pub fn wait_for_line(&mut self, texts: &[&str]) -> Result<String> {
+    pub fn wait_for_line(&self, texts: &[&str]) -> Result<String> {
         let mut found = None;
-        poll(TIMEOUT, || {
+        poll(LINE_TIMEOUT, || {
             let printed = self.printed()?;
             found = printed.lines().find(|line| texts.iter().all(|text| line.contains(text))).map(str::to_owned);
             Ok(found.is_some())

@@ -21,7 +21,7 @@ pub const SCENARIOS: [Scenario; 7] = [
 
 fn permit(bench: &Bench) -> Result<()> {
     let stand = up()?;
-    let mut gate = stand.gate(&["permit"])?;
+    let gate = stand.gate(&["permit"])?;
     let mut reached = 0;
     for ip in [V4, V6] {
         for client in [Client::Node, Client::Go] {
@@ -53,7 +53,7 @@ fn permit(bench: &Bench) -> Result<()> {
 
 fn block(bench: &Bench) -> Result<()> {
     let stand = up()?;
-    let mut gate = stand.gate(&["block"])?;
+    let gate = stand.gate(&["block"])?;
     for ip in [V4, V6] {
         let server = Server::http(ip)?;
         for client in [Client::Node, Client::Go] {
@@ -91,7 +91,7 @@ fn exempt_by_path(bench: &Bench) -> Result<()> {
 }
 
 fn exempt(bench: &Bench, stand: Stand, pattern: &str) -> Result<()> {
-    let mut gate = stand.gate(&["block", "--exempt", pattern])?;
+    let gate = stand.gate(&["block", "--exempt", pattern])?;
     let server = Server::http(V4)?;
     let node = Client::Node.connect(&stand.lab, server.address())?;
     require!(node.seen == Seen::Data, "{node:?}");
@@ -112,7 +112,7 @@ fn exempt(bench: &Bench, stand: Stand, pattern: &str) -> Result<()> {
 fn children(bench: &Bench) -> Result<()> {
     let stand = up()?;
     for (mode, verdict, seen) in [("permit", "PERMIT", Seen::Data), ("block", "BLOCK", Seen::Denied("EACCES"))] {
-        let mut gate = stand.gate(&[mode])?;
+        let gate = stand.gate(&[mode])?;
         for client in [Client::CmdNode, Client::NodeNode] {
             let server = Server::http(V4)?;
             let attempt = client.connect(&stand.lab, server.address())?;
@@ -134,7 +134,7 @@ fn udp(bench: &Bench) -> Result<()> {
     for (fallback, verdict) in [("permit", "PERMIT"), ("block", "BLOCK")] {
         // The other word as the mode: if the service were asked, it would be seen.
         let mode = if fallback == "permit" { "block" } else { "permit" };
-        let mut gate = stand.gate(&[mode, "--fallback", fallback])?;
+        let gate = stand.gate(&[mode, "--fallback", fallback])?;
         for ip in [V4, V6] {
             let server = Server::udp(ip)?;
             let printed = clients::send(&stand.lab, server.address())?;
@@ -153,7 +153,7 @@ fn udp(bench: &Bench) -> Result<()> {
 
 fn remembered(bench: &Bench) -> Result<()> {
     let stand = up()?;
-    let mut gate = stand.gate(&["permit", "--remember", "program", "--fallback", "block"])?;
+    let gate = stand.gate(&["permit", "--remember", "program", "--fallback", "block"])?;
     let server = Server::http(V4)?;
     for _ in 0..2 {
         let attempt = Client::Node.connect(&stand.lab, server.address())?;
