@@ -29,7 +29,7 @@ pub struct Kernel {
 impl Kernel {
     /// Boots the machine, after the one before has shut down.
     pub fn boot(config: Config) -> Self {
-        let power = POWER.lock().unwrap_or_else(PoisonError::into_inner);
+        let power = thread::away(|| POWER.lock().unwrap_or_else(PoisonError::into_inner));
         reset(config);
         Self { system: Some(ps::boot()), _power: power }
     }

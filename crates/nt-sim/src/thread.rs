@@ -77,6 +77,15 @@ impl Thread {
     }
 }
 
+/// Runs `f`, which waits for something outside the machine: meanwhile the calling thread is not one that may act.
+pub(crate) fn away<R>(f: impl FnOnce() -> R) -> R {
+    let counted = Thread::with(|thread| usize::from(thread.id.get() != 0));
+    PRESENT.fetch_sub(counted, Ordering::Relaxed);
+    let result = f();
+    PRESENT.fetch_add(counted, Ordering::Relaxed);
+    result
+}
+
 /// Registered threads alive.
 pub(crate) fn present() -> usize {
     PRESENT.load(Ordering::Relaxed)
