@@ -12,11 +12,15 @@
 mod host;
 mod machine;
 mod program;
+mod rival;
 mod service;
+mod sweep;
 
 pub use machine::{Machine, Options};
 pub use program::Program;
-pub use service::{Request, Service};
+pub use rival::{Rival, Rule};
+pub use service::{Request, Service, read_batch};
+pub use sweep::{every_setting, every_system};
 pub use wfp_sim::{
     AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, Direction, Knobs, Outcome, PacketFate,
     ReauthMode, SecondPacket, Sent, WSAEACCES,

@@ -2,13 +2,13 @@
 
 use crate::host::KernelHost;
 use crate::program::Program;
-use crate::service::Service;
+use crate::service::{Request, Service};
 use nt_sim::{Kernel, ProcessSpec, User};
 use nt_sys::io::DRIVER_OBJECT;
 use nt_sys::types::{NTSTATUS, UNICODE_STRING};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use wfp_sim::{ClassifyIrql, Config, Engine, Knobs};
+use wfp_sim::{ClassifyIrql, Config, Connect, Engine, Knobs, Outcome};
 use wire::settings::Settings;
 
 /// How the machine is set up.
@@ -60,6 +60,7 @@ impl Machine {
             value_count: options.value_count,
             classify_irql: options.irql,
             unknown_flag_bits: true,
+            notify_delete_at_dispatch: options.seed % 2 == 0,
             bfe_running: options.bfe_running,
             ..Config::default()
         };
@@ -110,6 +111,25 @@ impl Machine {
         self.kernel().settle();
     }
 
+    /// Has `program` connect to `remote`, and runs what is due.
+    pub fn connect(&self, program: &Program, remote: &str) -> Connect {
+        let connect = program.connect(self.engine(), remote);
+        self.settle();
+        connect
+    }
+
+    /// The same, for a connection that must be held: gives its request too, as the only one that waits for `service`.
+    ///
+    /// # Panics
+    /// When it is not held, or other requests or reports wait.
+    pub fn hold(&self, program: &Program, service: &Service, remote: &str) -> (Connect, Request) {
+        let connect = self.connect(program, remote);
+        assert_eq!(connect.outcome(), Outcome::Pending, "{remote} is held");
+        let request = service.take_one();
+        assert!(request.is_held(), "{request:?}");
+        (connect, request)
+    }
+
     /// Starts a program of a standard user, known to kernel and filter engine by one id.
     pub fn program(&self, name: &str) -> Program {
         let pid = self.new_pid();
@@ -146,16 +166,23 @@ impl Machine {
         self.next_pid.fetch_add(4, Ordering::Relaxed)
     }
 
-    /// Unloads the driver and shuts down; both emulators verify that nothing is left.
+    /// Unloads the driver and shuts down; both emulators verify that nothing is left. The same as dropping it, said aloud.
     ///
     /// # Panics
     /// With the violation, when something is.
-    pub fn shutdown(mut self) {
-        assert!(self.unload(), "no handle is open at shutdown");
-        drop(self.engine.take());
-        if let Some(kernel) = self.kernel.take() {
-            kernel.shutdown();
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        // After a failure the emulators only look after themselves.
+        if !std::thread::panicking() {
+            assert!(self.unload(), "no handle is open at shutdown");
         }
+        drop(self.engine.take());
+        drop(self.kernel.take());
     }
 }
 

@@ -54,6 +54,11 @@ impl Program {
         engine.icmp_open(&self.own, is_v6)
     }
 
+    /// Ends it for the kernel alone: its sockets are still closing.
+    pub fn kill_leaving_sockets(&self) {
+        self.process.kill();
+    }
+
     /// Ends it: the kernel closes its handles, the filter engine its sockets.
     pub fn kill(self) {
         drop(self.own);

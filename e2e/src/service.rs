@@ -63,6 +63,11 @@ impl Service {
         u64::from(self.process.pid())
     }
 
+    /// Its process in the kernel.
+    pub fn process(&self) -> &nt_sim::Process {
+        &self.process
+    }
+
     /// Sends any control code with any bytes.
     pub fn ioctl(&self, code: u32, input: &[u8], output_len: usize) -> Io {
         self.process.enter(|| self.file.ioctl(code, input, output_len))
@@ -108,7 +113,7 @@ impl Service {
                 return all;
             };
             assert_eq!(status, STATUS_SUCCESS);
-            all.extend(read_batch(&output));
+            all.extend(requests(&output));
         }
     }
 
@@ -138,6 +143,14 @@ impl Service {
     /// Answers one request, to be remembered for nothing else.
     pub fn answer(&self, request: &Request, verdict: Verdict) -> Outcome {
         self.submit(&[Answer::once(request.id(), verdict)])[0]
+    }
+
+    /// Replaces the settings.
+    ///
+    /// # Panics
+    /// When the driver does not take them.
+    pub fn configure(&self, settings: Settings) {
+        assert_eq!(self.call(ioctl::CONFIGURE, settings.as_bytes(), 0).0, STATUS_SUCCESS);
     }
 
     /// Reads the counters.
@@ -173,11 +186,17 @@ impl Service {
     }
 }
 
-/// Reads a batch.
+/// What a parked call brought.
 ///
 /// # Panics
-/// When it is malformed.
-pub(crate) fn read_batch(output: &[u8]) -> Vec<Request> {
+/// When it is still parked, or failed.
+pub fn read_batch(call: &Io) -> Vec<Request> {
+    let (status, output) = call.result().expect("the call is answered");
+    assert_eq!(status, STATUS_SUCCESS);
+    requests(&output)
+}
+
+fn requests(output: &[u8]) -> Vec<Request> {
     let (_, requests) = batch::requests(output).expect("a batch");
     requests
         .map(|view| {

@@ -1,0 +1,74 @@
+//! Every setting of the emulators, for scenarios that must hold under all of them.
+//!
+//! Invariant: a sweep has every combination of the knobs, and every value of a knob at each level with each number of
+//! values; which of them meet is drawn anew for each test, by its place in the source.
+//!
+//! Neighbours: `machine::Options` is one setting; wfp-sim's `Knobs` says what each knob is about.
+
+use crate::machine::Options;
+use std::panic::Location;
+use wfp_sim::{ClassifyIrql, Knobs};
+
+/// How many values a classify at ALE_AUTH_CONNECT has: Windows 7, 10, 10 version 1703, 10 version 1809 and later.
+const VALUE_COUNTS: [u32; 4] = [32, 36, 37, 41];
+const LEVELS: [ClassifyIrql; 2] = [ClassifyIrql::Passive, ClassifyIrql::Dispatch];
+
+/// Runs `scenario` once for every combination of the knobs, with levels, numbers of values and seeds in turn.
+#[track_caller]
+pub fn every_setting(scenario: impl Fn(Options)) {
+    for options in sweep(Location::caller().line() as usize) {
+        let _failed = Announce(options);
+        scenario(options);
+    }
+}
+
+/// Runs `scenario` under the default knobs, at each level with each number of values.
+pub fn every_system(scenario: impl Fn(Options)) {
+    for irql in LEVELS {
+        for value_count in VALUE_COUNTS {
+            let options = Options { irql, value_count, ..Options::default() };
+            let _failed = Announce(options);
+            scenario(options);
+        }
+    }
+}
+
+fn sweep(turn: usize) -> impl Iterator<Item = Options> {
+    Knobs::all().into_iter().enumerate().map(move |(at, knobs)| {
+        // One step more after each round, so that no knob moves in step with the level or the number of values.
+        let draw = at + at / 8 + turn;
+        let (irql, value_count) = (LEVELS[draw % 2], VALUE_COUNTS[draw / 2 % 4]);
+        Options { knobs, irql, value_count, seed: (turn * 64 + at) as u64, ..Options::default() }
+    })
+}
+
+/// Says under which setting a scenario failed.
+struct Announce(Options);
+
+impl Drop for Announce {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("this was under {:?}", self.0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_value_of_a_knob_meets_every_level_and_every_number_of_values() {
+        for turn in 0..16 {
+            let mut met = HashSet::new();
+            for Options { knobs, irql, value_count, .. } in sweep(turn) {
+                met.insert((Some(knobs.reauth_mode), None, None, None, irql, value_count));
+                met.insert((None, Some(knobs.close_while_pended), None, None, irql, value_count));
+                met.insert((None, None, Some(knobs.second_packet), None, irql, value_count));
+                met.insert((None, None, None, Some(knobs.after_hard_block), irql, value_count));
+            }
+            assert_eq!(met.len(), (3 + 3 + 2 + 2) * 2 * 4, "turn {turn}");
+        }
+    }
+}
