@@ -39,12 +39,27 @@ static PROGRAMS: Mutex<BTreeMap<u32, Program>> = Mutex::new(BTreeMap::new());
 
 /// The engine's process for an asker.
 pub fn process(asker: &Asker) -> Process {
-    let known = {
-        let programs = lock();
-        let program = programs.get(&asker.pid).filter(|program| program.image == asker.image);
-        program.map(|program| program.process.clone())
+    let (process, former) = {
+        let mut programs = lock();
+        if let Some(program) = programs.get(&asker.pid).filter(|program| program.image == asker.image) {
+            return program.process.clone();
+        }
+        // Under the lock, so that two first questions of one process find the same; starting calls no driver.
+        let process = engine().process(spec(asker));
+        let program = Program { process: process.clone(), image: asker.image.clone(), sockets: BTreeMap::new() };
+        (process, programs.insert(asker.pid, program))
     };
-    known.unwrap_or_else(|| start(asker))
+    end(former);
+    watch(asker.pid);
+    process
+}
+
+fn spec(asker: &Asker) -> ProcessSpec {
+    let mut spec = ProcessSpec::new(asker.pid, &asker.image);
+    if !asker.user.is_empty() {
+        spec.sids = vec![asker.user.clone()];
+    }
+    spec
 }
 
 /// Keeps a socket, and gives back what its handle stood for before.
@@ -77,35 +92,25 @@ pub fn udp_socket(process: &Process, endpoint: u64, local: SocketAddr) -> Arc<Da
     socket
 }
 
-fn start(asker: &Asker) -> Process {
-    let mut spec = ProcessSpec::new(asker.pid, &asker.image);
-    if !asker.user.is_empty() {
-        spec.sids = vec![asker.user.clone()];
-    }
-    let process = engine().process(spec);
-    let program = Program { process: process.clone(), image: asker.image.clone(), sockets: BTreeMap::new() };
-    let former = lock().insert(asker.pid, program);
-    end(former);
-    watch(asker.pid);
-    process
-}
-
 /// Has the process's end noticed.
 fn watch(pid: u32) {
     // SAFETY: no condition; an unknown id gives null.
     let handle = unsafe { OpenProcess(PROCESS_SYNCHRONIZE, 0, pid) };
     let mut wait = ptr::null_mut();
     let context = ptr::without_provenance(pid as usize);
+    // Held until the handle is in the table, as the callback may come at once.
+    let mut handles = WATCHED.lock().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: the handle is open and stays so, as it is closed in the callback; the callback lives as long as the image.
     let watched = !handle.is_null()
         && unsafe {
             RegisterWaitForSingleObject(&raw mut wait, handle, Some(ended), context, INFINITE, WT_EXECUTEONLYONCE)
         } != 0;
     if watched {
-        WATCHED.lock().unwrap_or_else(PoisonError::into_inner).insert(pid, handle.expose_provenance());
-    } else {
-        end(lock().remove(&pid));
+        handles.insert(pid, handle.expose_provenance());
+        return;
     }
+    drop(handles);
+    end(lock().remove(&pid));
 }
 
 /// Handles of watched processes, by process id.

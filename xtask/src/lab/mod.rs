@@ -223,6 +223,7 @@ fn show_log() -> Result<()> {
 }
 
 fn down() -> Result<()> {
+    Lab::clear_abandoned()?;
     let report = match Lab::attach(&name()) {
         Ok(lab) => lab.down(),
         Err(_) if !Lab::clear(&name())? => {

@@ -120,6 +120,17 @@ impl Lab {
         Ok(true)
     }
 
+    /// Takes down the labs of runs that have ended without doing so.
+    pub fn clear_abandoned() -> Result<()> {
+        let entries = fs::read_dir(labs_dir()).into_iter().flatten().flatten();
+        for name in entries.filter_map(|entry| entry.file_name().into_string().ok()) {
+            if run_of_name(&name).is_some_and(|id| !Path::new(&format!("/proc/{id}")).exists()) {
+                Self::clear(&name)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Leaves the lab up when this value goes.
     pub fn keep(mut self) {
         self.keep = true;
@@ -330,6 +341,16 @@ impl Exec<'_> {
     }
 }
 
+/// The name of a lab that belongs to this process and is nobody's once it has ended.
+pub fn name_of_run(kind: &str) -> String {
+    format!("{kind}-of-{}", std::process::id())
+}
+
+/// The process a lab belongs to, by its name.
+fn run_of_name(name: &str) -> Option<u32> {
+    name.rsplit_once("-of-")?.1.parse().ok()
+}
+
 /// A line of debug output without what Wine puts before it: thread, channel, function, component and level.
 fn drivers_text(line: &str) -> &str {
     match line.split_once(":warn:debugstr:vDbgPrintExWithPrefix ") {
@@ -349,6 +370,12 @@ fn dir_of(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lab_of_a_run_tells_its_process() {
+        assert_eq!(run_of_name(&name_of_run("test")), Some(std::process::id()));
+        assert_eq!(run_of_name("default"), None);
+    }
 
     #[test]
     fn a_drivers_text_is_shown_without_wines_prefix() {

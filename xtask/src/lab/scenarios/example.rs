@@ -8,16 +8,19 @@ use anyhow::{Context, Result};
 
 use super::{Bench, Scenario};
 use crate::lab::server::{GREETING, Server};
+use crate::lab::session::name_of_run;
 use crate::lab::{Lab, Output, Program};
-use crate::run::Run;
+use crate::run::{Run, poll};
 use crate::workspace;
 
-pub const SCENARIOS: [Scenario; 10] = [
+pub const SCENARIOS: [Scenario; 12] = [
     Scenario { name: "a connection the driver blocks fails with EACCES and others pass", run: tcp },
     Scenario { name: "ipv6 connections are blocked and pass like ipv4 ones", run: ipv6 },
     Scenario { name: "udp packets to a blocked port are refused and others arrive", run: udp },
     Scenario { name: "an absorbed udp packet is sent for its program and never arrives", run: absorbed },
+    Scenario { name: "threads of one program that connect at once are each answered", run: at_once },
     Scenario { name: "a stopped driver blocks nothing and blocks again when started", run: restart },
+    Scenario { name: "filters go when the base filtering engine stops and it starts again", run: engine_stops },
     Scenario { name: "the commands of the manual work as printed", run: manual },
     Scenario { name: "child processes are covered, from cmd and from node", run: children },
     Scenario { name: "a go program and a rust program are covered", run: other_runtimes },
@@ -100,6 +103,21 @@ socket.send('x', +process.argv[1], '127.0.0.1', error => { console.log(error ? e
     Ok(())
 }
 
+fn at_once(bench: &Bench) -> Result<()> {
+    const THREADS: usize = 8;
+    let lab = bench.up_with_example()?;
+    let script = "const { Worker } = require('worker_threads');
+const [threads, port] = process.argv.slice(1);
+const connect = `require('net').connect(${port}, '127.0.0.1').on('error', error => console.log(error.code))`;
+for (let i = 0; i < threads; i++) new Worker(connect, { eval: true });";
+    let output = node(&lab, script, &[&THREADS.to_string(), &BLOCKED.to_string()])?;
+    require!(output.stdout == "EACCES\n".repeat(THREADS), "{output:?}");
+    let status = bench.finish(lab)?;
+    require!(status.count("/questions/blocked") == THREADS as u64, "{status}");
+    require!(status.count("/engine/flows") == 0, "{status}");
+    Ok(())
+}
+
 fn restart(bench: &Bench) -> Result<()> {
     let mut lab = bench.up_with_example()?;
     let connect = |lab: &Lab| node(lab, CONNECT, &[&BLOCKED.to_string(), "127.0.0.1"]);
@@ -114,11 +132,25 @@ fn restart(bench: &Bench) -> Result<()> {
     bench.finish(lab).map(|_| ())
 }
 
+fn engine_stops(bench: &Bench) -> Result<()> {
+    const RUNNING: u64 = 3;
+    let lab = bench.up_with_example()?;
+    lab.control("stop-engine")?;
+    let no_filters = || Ok(lab.status()?.json()["engine"]["filters"].as_array().is_some_and(Vec::is_empty));
+    require!(poll(TIMEOUT, no_filters)?, "{}", lab.status()?);
+    let passed = node(&lab, CONNECT, &[&BLOCKED.to_string(), "127.0.0.1"])?;
+    require!(passed.stdout == "ECONNREFUSED connect\n", "{passed:?}");
+    lab.control("start-engine")?;
+    require!(poll(TIMEOUT, || Ok(lab.status()?.count("/engine/bfe_state") == RUNNING))?, "{}", lab.status()?);
+    bench.finish(lab).map(|_| ())
+}
+
 /// Runs every `sh` block of `docs/lab.md`; the output of a block has every line of the `text` block that follows it.
 fn manual(bench: &Bench) -> Result<()> {
     let manual = fs::read_to_string(workspace::root().join("docs/lab.md"))?;
     let task = env::current_exe()?;
     let images = bench.example.parent().context("an image is in a folder")?;
+    let lab = name_of_run("manual");
     let mut output = String::new();
     let mut blocks = 0;
     for (language, block) in fenced_blocks(&manual) {
@@ -126,8 +158,8 @@ fn manual(bench: &Bench) -> Result<()> {
             "sh" => {
                 let script = block.replace("cargo xtask", &format!("'{}'", task.display()));
                 let script = script.replace("target/xtask/images", &images.display().to_string());
-                let run = Run::new("sh").args(["-ec", &script]).env("TOLLGATE_LAB", "manual").timeout(TIMEOUT);
-                output = run.log("manual").stdout().inspect_err(|_| drop(Lab::clear("manual")))?;
+                let run = Run::new("sh").args(["-ec", &script]).env("TOLLGATE_LAB", &lab).timeout(TIMEOUT);
+                output = run.log("manual").stdout().inspect_err(|_| drop(Lab::clear(&lab)))?;
                 blocks += 1;
             }
             "text" => {
@@ -139,7 +171,7 @@ fn manual(bench: &Bench) -> Result<()> {
         }
     }
     require!(blocks >= 4, "{blocks} blocks in the manual");
-    require!(!Lab::clear("manual")?, "the manual leaves its lab up");
+    require!(!Lab::clear(&lab)?, "the manual leaves its lab up");
     Ok(())
 }
 

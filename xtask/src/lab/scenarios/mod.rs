@@ -10,7 +10,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 
 use super::images;
-use super::session::{Driver, Lab};
+use super::session::{self, Driver, Lab};
 use super::status::Status;
 use crate::progress::seconds;
 use crate::tally::Tally;
@@ -58,7 +58,7 @@ pub struct Bench {
 impl Bench {
     /// A fresh lab with these drivers.
     pub fn up(&self, drivers: &[Driver]) -> Result<Lab> {
-        Lab::up("test", drivers)
+        Lab::up(&lab_name(), drivers)
     }
 
     /// A fresh lab with the example driver.
@@ -79,6 +79,11 @@ impl Bench {
     }
 }
 
+/// The name of the labs of this run: two runs do not meet.
+fn lab_name() -> String {
+    session::name_of_run("test")
+}
+
 /// Runs every scenario; `xtask test` adds the tally to the others.
 pub fn test() -> Result<Tally> {
     run(None)
@@ -86,7 +91,7 @@ pub fn test() -> Result<Tally> {
 
 /// Runs the scenarios whose name contains `filter`.
 pub fn run(filter: Option<&str>) -> Result<Tally> {
-    Lab::clear("test")?;
+    Lab::clear_abandoned()?;
     let bench = Bench { example: images::example()?, probe: images::probe()?, client: images::client()? };
     let wanted = |scenario: &&Scenario| filter.is_none_or(|filter| scenario.name.contains(filter));
     let mut tally = Tally::default();

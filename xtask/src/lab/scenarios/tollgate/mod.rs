@@ -27,7 +27,7 @@ const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 /// A fresh lab with the shipped driver.
 fn up() -> Result<Stand> {
-    Stand::up("test")
+    Stand::up(&super::lab_name())
 }
 
 /// Takes the lab down and requires that driver and engine agree, that nothing is held or lost, and that nothing went
