@@ -82,8 +82,17 @@ impl Stand {
 
     /// Starts `tollgate` with these words, which make it attach, and waits until it has.
     pub fn gate(&self, words: &[&str]) -> Result<Gate> {
+        self.attached(words, "attached to the driver")
+    }
+
+    /// The same with `--json`.
+    pub fn gate_json(&self, words: &[&str]) -> Result<Gate> {
+        self.attached(&[words, &["--json"]].concat(), r#""event":"attached""#)
+    }
+
+    fn attached(&self, words: &[&str], first_line: &str) -> Result<Gate> {
         let mut running = self.lab.spawn(&shipped("tollgate.exe")?, words)?;
-        running.wait_for_output("attached to the driver", TIMEOUT)?;
+        running.wait_for_output(first_line, TIMEOUT)?;
         Ok(Gate { running })
     }
 

@@ -1,6 +1,7 @@
 //! What the service decides is what happens to real programs' connections.
 
 use anyhow::{Result, bail};
+use serde_json::Value;
 
 use super::{V4, V6, finish, up};
 use crate::lab::clients::{self, Client, Seen};
@@ -9,8 +10,9 @@ use crate::lab::server::{GREETING, Server};
 use crate::lab::tollgate::Stand;
 use crate::lab::{Program, windows_path};
 
-pub const SCENARIOS: [Scenario; 7] = [
+pub const SCENARIOS: [Scenario; 8] = [
     Scenario { name: "permitted connections of node and go get their data, over ipv4 and ipv6", run: permit },
+    Scenario { name: "an event of --json tells program, process, user and both ends", run: json },
     Scenario { name: "blocked connections fail with EACCES and reach no server", run: block },
     Scenario { name: "a program exempt by its name is permitted while the others are blocked", run: exempt_by_name },
     Scenario { name: "a program exempt by its path is permitted, one of another path is not", run: exempt_by_path },
@@ -49,6 +51,25 @@ fn permit(bench: &Bench) -> Result<()> {
         require!(status.count(&format!("/engine/counts/{count}")) == reached, "{reached}: {status}");
     }
     Ok(())
+}
+
+fn json(bench: &Bench) -> Result<()> {
+    let stand = up()?;
+    let gate = stand.gate_json(&["permit"])?;
+    let server = Server::http(V6)?;
+    let attempt = Client::Node.connect(&stand.lab, server.address())?;
+    require!(attempt.seen == Seen::Data, "{attempt:?}");
+    let event: Value = serde_json::from_str(&gate.wait_for_line(&[r#""event":"decision""#])?)?;
+    let node = windows_path(&stand.lab.program(Program::Node)?);
+    require!(event["program"].as_str().is_some_and(|path| path.eq_ignore_ascii_case(&node)), "{event}");
+    require!(event["pid"].as_u64() == attempt.pid.map(u64::from), "{event}");
+    // Wine's one user belongs to no domain.
+    require!(event["user"].as_str().is_some_and(|sid| sid.starts_with("S-1-5-21-")), "{event}");
+    require!(event["remote_address"] == "::1" && event["remote_port"] == server.port(), "{event}");
+    require!(event["local_address"] == "::1" && event["local_port"].as_u64() > Some(0), "{event}");
+    require!(event["verdict"] == "permit" && event["loopback"] == true && event["direction"] == "outbound", "{event}");
+    gate.stop()?;
+    finish(bench, stand).map(|_| ())
 }
 
 fn block(bench: &Bench) -> Result<()> {

@@ -88,7 +88,6 @@ fn deadline(bench: &Bench) -> Result<()> {
         require!(attempt.seen == seen, "{attempt:?}");
         // Its answer comes too late, and it learns that.
         gate.thaw()?;
-
         gate.wait_for_line(&["node.exe", "too late"])?;
         gate.stop()?;
     }
