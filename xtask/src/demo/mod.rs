@@ -21,15 +21,14 @@ mod table;
 use scenes::SCENES;
 use table::Table;
 
-const LAB: &str = "demo";
-
 /// Builds, runs every scene and prints the table.
 pub fn run() -> Result<()> {
     setup::run()?;
     package::run()?;
     lab::prepare()?;
-    Lab::clear(LAB)?;
-    let stand = step("start Wine, the filter engine and tollgate.sys", || Stand::up(LAB))?;
+    Lab::clear_abandoned()?;
+    let name = lab::name_of_run("demo");
+    let stand = step("start Wine, the filter engine and tollgate.sys", || Stand::up(&name))?;
     let mut table = Table::default();
     for scene in &SCENES {
         println!("\n  {}", scene.command());

@@ -27,7 +27,7 @@ pub mod tollgate;
 mod wine;
 
 pub use programs::Program;
-pub use session::{Driver, Lab, prepare};
+pub use session::{Driver, Lab, name_of_run, prepare};
 pub use status::Status;
 pub use wine::{Output, Wine, windows_path};
 
