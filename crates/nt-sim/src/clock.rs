@@ -39,8 +39,8 @@ pub(crate) fn since_boot() -> u64 {
 /// Value of the performance counter, with [`SECOND`] counts per second.
 pub(crate) fn counter() -> u64 {
     if REAL.load(Ordering::Relaxed) {
-        let origin = ORIGIN.get_or_init(Instant::now);
-        return START + (origin.elapsed().as_nanos() / 100) as u64;
+        let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
+        return START + elapsed.as_secs() * SECOND + u64::from(elapsed.subsec_nanos() / 100);
     }
     now()
 }
