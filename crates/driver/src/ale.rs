@@ -77,8 +77,7 @@ fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
         return reauthorize(driver, classify, &flow, values.is_completion());
     }
     if !classify.may_set_action() {
-        // A heavier callout has decided for good, or holds the operation itself.
-        return driver.gate.lock().count_without_right();
+        return without_right(driver, classify, &flow);
     }
     let ability = if can_hold(classify, &values) { Ability::Hold } else { Ability::ReportOnly };
     let action = driver.gate.lock().classify(driver.now(), &flow, ability);
@@ -89,6 +88,18 @@ fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
     }
     if ability == Ability::ReportOnly {
         driver.deliver();
+    }
+}
+
+/// A heavier callout has decided for good, or holds the operation itself. A block in force vetoes a permit (R12).
+fn without_right(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>) {
+    let vetoes = {
+        let mut gate = driver.gate.lock();
+        gate.count_without_right();
+        gate.vetoes(driver.now(), flow)
+    };
+    if vetoes {
+        classify.block();
     }
 }
 

@@ -308,6 +308,13 @@ impl<P, M: Memory> Gate<P, M> {
         self.draining = false;
     }
 
+    /// Whether a block is in force for this flow. All that is left to say about a connection that somebody else has
+    /// permitted for good.
+    pub fn vetoes(&self, now: Instant, flow: &Flow<'_>) -> bool {
+        let known = self.cache.valid(now.max(self.latest), &self.subject(flow));
+        known == Some(Verdict::BLOCK) && !self.is_own(flow)
+    }
+
     /// Counts a classify that arrived without the right to set the action.
     pub fn count_without_right(&mut self) {
         self.counters.without_right += 1;

@@ -183,3 +183,15 @@ fn a_new_cache_size_forgets_all() {
     assert_eq!(t.stats().cached, 0);
     t.connect(OTHER).held();
 }
+
+#[test]
+fn a_block_in_force_vetoes_what_others_permit() {
+    let mut t = Harness::new();
+    assert!(!t.vetoes(WEB), "nothing is known");
+    t.decide(WEB, BLOCK, Scope::REMOTE);
+    assert!(t.vetoes(OTHER));
+    t.decide(ELSEWHERE, PERMIT, Scope::REMOTE);
+    assert!(!t.vetoes(ELSEWHERE));
+    t.gate.forget_all();
+    assert!(!t.vetoes(OTHER));
+}

@@ -110,6 +110,10 @@ impl Harness {
         Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::ReportOnly))
     }
 
+    pub fn vetoes(&self, story: &str) -> bool {
+        Story::parse(story).with(|flow| self.gate.vetoes(self.now, flow))
+    }
+
     /// The reauthorize that follows a completion.
     pub fn reauthorize(&mut self, story: &str) -> Reauthorized {
         Story::parse(story).with(|flow| self.gate.reauthorize(self.now, flow, true))
