@@ -10,7 +10,6 @@ use super::value::{Operand, Value};
 use crate::sync::Lock;
 use nt_sys::fwp::*;
 use std::collections::VecDeque;
-use std::ffi::c_void;
 use std::mem::size_of;
 use std::ptr;
 use std::sync::Mutex;
@@ -140,18 +139,34 @@ impl Arena {
         }
     }
 
+    /// A `TOKEN_ACCESS_INFORMATION` with what it points to behind it, in one block, which the blob spans.
     fn token(&mut self, sids: &[Vec<u8>]) -> *mut FWP_BYTE_BLOB {
-        let entries: Vec<SID_AND_ATTRIBUTES> = sids
-            .iter()
-            .map(|sid| SID_AND_ATTRIBUTES { Sid: self.slice(sid).cast::<c_void>(), Attributes: 0 })
-            .collect();
-        let hash = SID_AND_ATTRIBUTES_HASH {
-            SidCount: u32::try_from(entries.len()).unwrap_or(u32::MAX),
-            SidAttr: self.slice(&entries),
+        const HASH: usize = size_of::<TOKEN_ACCESS_INFORMATION>();
+        const ENTRIES: usize = HASH + size_of::<SID_AND_ATTRIBUTES_HASH>();
+        let first_sid = ENTRIES + sids.len() * size_of::<SID_AND_ATTRIBUTES>();
+        let padded = |sid: &Vec<u8>| sid.len().next_multiple_of(align_of::<u64>());
+        let size = first_sid + sids.iter().map(padded).sum::<usize>();
+        let block = self.room(size);
+        let mut at = first_sid;
+        for (index, sid) in sids.iter().enumerate() {
+            let place = block.wrapping_add(at);
+            // SAFETY: `block` has room for every SID one after the other.
+            unsafe { ptr::copy_nonoverlapping(sid.as_ptr(), place, sid.len()) };
+            let entry = block.wrapping_add(ENTRIES).cast::<SID_AND_ATTRIBUTES>().wrapping_add(index);
+            // SAFETY: between the hash and the first SID there is room for every entry, aligned as the records before it are.
+            unsafe { entry.write(SID_AND_ATTRIBUTES { Sid: place.cast(), Attributes: 0 }) };
+            at += padded(sid);
+        }
+        let hash = block.wrapping_add(HASH).cast::<SID_AND_ATTRIBUTES_HASH>();
+        let record = SID_AND_ATTRIBUTES_HASH {
+            SidCount: u32::try_from(sids.len()).unwrap_or(u32::MAX),
+            SidAttr: block.wrapping_add(ENTRIES).cast(),
             Hash: [0; 32],
         };
+        // SAFETY: the block has room for the record behind the head, aligned as the head's size is.
+        unsafe { hash.write(record) };
         let token = TOKEN_ACCESS_INFORMATION {
-            SidHash: self.one(hash),
+            SidHash: hash,
             RestrictedSidHash: ptr::null_mut(),
             Privileges: ptr::null_mut(),
             AuthenticationId: 0x3E7,
@@ -165,9 +180,9 @@ impl Arena {
             TrustLevelSid: ptr::null_mut(),
             SecurityAttributes: ptr::null_mut(),
         };
-        let data = self.one(token).cast();
-        let size = u32::try_from(size_of::<TOKEN_ACCESS_INFORMATION>()).unwrap_or(u32::MAX);
-        self.one(FWP_BYTE_BLOB { size, data })
+        // SAFETY: the block begins with room for the head and is aligned for it.
+        unsafe { block.cast::<TOKEN_ACCESS_INFORMATION>().write(token) };
+        self.one(FWP_BYTE_BLOB { size: u32::try_from(size).unwrap_or(u32::MAX), data: block })
     }
 
     fn poison(&mut self) {
