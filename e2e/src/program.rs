@@ -61,7 +61,7 @@ impl Program {
 
     /// Ends it: the kernel closes its handles, the filter engine its sockets.
     pub fn kill(self) {
-        drop(self.own);
+        self.own.kill();
         self.process.kill();
     }
 }

@@ -179,7 +179,7 @@ impl Service {
     /// Dies, with its handle open.
     pub fn kill(self) {
         let Self { file, process, own } = self;
-        drop(own);
+        own.kill();
         process.kill();
         // The kernel has closed the handle.
         std::mem::forget(file);
