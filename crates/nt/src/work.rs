@@ -8,19 +8,21 @@ use crate::time::sleep_ms;
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 use nt_sys::io::{DEVICE_OBJECT, DelayedWorkQueue, IO_WORKITEM, IoAllocateWorkItem, IoFreeWorkItem, IoQueueWorkItem};
 
 const IDLE: u32 = 0;
 const BUSY: u32 = 1;
 /// Asked for again while busy.
 const AGAIN: u32 = 2;
+/// Added to one of these when no more may be asked for. In the same word, so that nobody who looked before the stop asks
+/// after it: the item would be freed while it is queued.
+const STOPPING: u32 = 4;
 
 /// The worker of a driver.
 pub struct Worker<D: Driver> {
     item: NonNull<IO_WORKITEM>,
     state: AtomicU32,
-    stopping: AtomicBool,
     driver: PhantomData<fn() -> D>,
 }
 
@@ -42,7 +44,7 @@ impl<D: Driver> Worker<D> {
         // SAFETY: the device is ours and not deleted.
         let item = unsafe { IoAllocateWorkItem(device.as_ptr()) };
         let item = NonNull::new(item).ok_or(Status::INSUFFICIENT_RESOURCES)?;
-        Ok(Self { item, state: AtomicU32::new(IDLE), stopping: AtomicBool::new(false), driver: PhantomData })
+        Ok(Self { item, state: AtomicU32::new(IDLE), driver: PhantomData })
     }
 
     /// Asks for one more run of [`Driver::work`], soon, in a system thread.
@@ -51,10 +53,11 @@ impl<D: Driver> Worker<D> {
     /// `<= DISPATCH_LEVEL`.
     #[doc(alias = "IoQueueWorkItem")]
     pub fn kick(&self) {
-        if self.stopping.load(Ordering::SeqCst) {
-            return;
-        }
-        let ask = |state| Some(if state == IDLE { BUSY } else { AGAIN });
+        let ask = |state| match state {
+            IDLE => Some(BUSY),
+            BUSY => Some(AGAIN),
+            _ => None,
+        };
         if self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, ask) == Ok(IDLE) {
             // SAFETY: the item is ours and, being idle until just now, not queued. `run::<D>` needs no context.
             unsafe { IoQueueWorkItem(self.item.as_ptr(), run::<D>, DelayedWorkQueue, null_mut()) };
@@ -66,8 +69,8 @@ impl<D: Driver> Worker<D> {
     /// # IRQL
     /// `PASSIVE_LEVEL`, and not from [`Driver::work`].
     pub fn stop(&self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        while self.state.load(Ordering::SeqCst) != IDLE {
+        self.state.fetch_or(STOPPING, Ordering::SeqCst);
+        while self.state.load(Ordering::SeqCst) != STOPPING {
             sleep_ms(1);
         }
     }
@@ -75,7 +78,7 @@ impl<D: Driver> Worker<D> {
     /// Ends one run; `true` when another was asked for meanwhile.
     fn ended(&self) -> bool {
         // A run that was asked for before the stop still happens; `kick` asks for none after it.
-        self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |state| Some(state.saturating_sub(1))) == Ok(AGAIN)
+        self.state.fetch_sub(1, Ordering::SeqCst) & !STOPPING == AGAIN
     }
 }
 
