@@ -33,8 +33,8 @@ pub trait Callout: 'static {
     fn flow_deleted(layer: u16, context: u64);
 }
 
-/// A registered callout. [`RegisteredCallout::unregister`] it; dropping it does the same.
-#[must_use = "a callout must be unregistered before the driver goes"]
+/// A registered callout. Unregistered when dropped.
+#[must_use = "a callout is unregistered when it is dropped"]
 pub struct RegisteredCallout {
     id: u32,
 }
@@ -61,19 +61,14 @@ impl RegisteredCallout {
         Status::check(unsafe { FwpsCalloutRegister3(device.as_ptr().cast(), &raw const callout, &raw mut id) })?;
         Ok(Self { id })
     }
-
-    /// Unregisters, and asks again while the engine says that the callout is in use. The driver must not unload before
-    /// this has succeeded (R45), so there is no giving up.
-    ///
-    /// # IRQL
-    /// `PASSIVE_LEVEL`, and not from a callout function.
-    #[doc(alias = "FwpsCalloutUnregisterById0")]
-    pub fn unregister(self) {
-        drop(self);
-    }
 }
 
 impl Drop for RegisteredCallout {
+    /// Asks again while the engine says that the callout is in use. The driver must not unload before this has succeeded
+    /// (R45), so there is no giving up.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`, and not from a callout function.
     fn drop(&mut self) {
         loop {
             // SAFETY: any number may be asked for; this one is ours.

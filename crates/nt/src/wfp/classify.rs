@@ -9,7 +9,6 @@ use crate::status::{Result, Status};
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 use nt_sys::fwps::*;
-use nt_sys::status::STATUS_FWP_NULL_POINTER;
 
 /// One running classify.
 pub struct Classify<'a> {
@@ -142,9 +141,7 @@ impl<'a> Classify<'a> {
         // SAFETY: called inside the classify whose metadata gave the handle; a missing one is null, which the engine
         // refuses. The context is valid for a write.
         Status::check(unsafe { FwpsPendOperation0(handle, &raw mut context) })?;
-        let Some(context) = NonNull::new(context) else {
-            return Status::check(STATUS_FWP_NULL_POINTER).and(Err(Status::INVALID_PARAMETER));
-        };
+        let context = NonNull::new(context).ok_or(Status::INVALID_PARAMETER)?;
         // SAFETY: the engine just gave it, and this is the only value made of it.
         let pended = unsafe { Pended::from_raw(context) };
         self.absorb();
