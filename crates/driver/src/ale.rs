@@ -59,7 +59,8 @@ impl Callout for Closure {
 fn closure(driver: &Tollgate, classify: &Classify<'_>) {
     if let Some(endpoint) = classify.endpoint() {
         driver.gate.lock().handle_closure(driver.now(), endpoint);
-        driver.complete_ready();
+        // Not those of others: a completion may close its socket on this very stack, and a thousand must not nest.
+        driver.complete_ready_of(endpoint);
     }
 }
 

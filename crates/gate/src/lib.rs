@@ -282,30 +282,31 @@ impl<P, M: Memory> Gate<P, M> {
 
     /// A decided operation, to be completed with no lock held. Its verdict waits for the reauthorize from now on.
     pub fn poll_completion(&mut self, now: Instant) -> Option<P> {
-        let now = self.tick(now);
-        let (id, operation, superseded) = self.pending.hand_out(self.sip, now)?;
-        if superseded {
-            self.discard(id);
-        }
-        Some(operation)
+        let first = self.pending.first_ready()?;
+        self.hand_out(now, first)
+    }
+
+    /// The same, of one socket only: for a caller who may be inside another completion.
+    pub fn poll_completion_of(&mut self, now: Instant, endpoint: u64) -> Option<P> {
+        let ready = self.pending.find_ready(self.sip, endpoint)?;
+        self.hand_out(now, ready)
     }
 
     /// Whether [`Gate::poll_completion`] has something to give.
     pub fn has_completions(&self) -> bool {
-        self.pending.has_ready()
+        self.pending.first_ready().is_some()
     }
 
-    /// Decides everything held by the fallback, and holds nothing from now on: the caller is unloading, or the filter
-    /// engine stops.
+    /// Whether anything is held, or decided and not yet reauthorized.
+    pub fn has_records(&self) -> bool {
+        self.pending.used() > 0
+    }
+
+    /// Decides everything held by the fallback, and holds nothing from now on: the caller is going.
     pub fn drain(&mut self, now: Instant) {
         self.tick(now);
         self.draining = true;
         self.release_all(|doors| &mut doors.unload);
-    }
-
-    /// Ends a drain: the filter engine runs again.
-    pub fn resume(&mut self) {
-        self.draining = false;
     }
 
     /// Whether a block is in force for this flow. All that is left to say about a connection that somebody else has
@@ -401,6 +402,15 @@ impl<P, M: Memory> Gate<P, M> {
         } else {
             self.counters.cache_blocked += 1;
         }
+    }
+
+    fn hand_out(&mut self, now: Instant, slot: u32) -> Option<P> {
+        let now = self.tick(now);
+        let (id, operation, superseded) = self.pending.hand_out(self.sip, now, slot)?;
+        if superseded {
+            self.discard(id);
+        }
+        Some(operation)
     }
 
     /// Ends a record whose reauthorize has come.

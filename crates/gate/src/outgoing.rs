@@ -4,7 +4,7 @@
 //! Neighbours: `crate::Gate::next_request` fills it; `wire::batch::BatchWriter` takes it.
 
 use wire::batch::BatchWriter;
-use wire::request::{MAX_PATH_BYTES, MAX_SID_BYTES, Request, RequestFlags};
+use wire::request::{MAX_PATH_BYTES, MAX_SID_BYTES, Request};
 
 /// A request or report with its tail. About 1.3 KiB: keep one around rather than many.
 pub struct Outgoing {
@@ -23,11 +23,6 @@ impl Outgoing {
     /// The user SID; empty when unknown.
     pub fn sid(&self) -> &[u8] {
         self.sid.get(..self.request.sid_bytes as usize).unwrap_or_default()
-    }
-
-    /// Whether it waits for an answer; else it is a report.
-    pub fn is_held(&self) -> bool {
-        self.request.flags().contains(RequestFlags::HELD)
     }
 
     /// Appends it to a batch. Gives `false`, and writes nothing, when it does not fit.

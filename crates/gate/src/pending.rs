@@ -185,7 +185,8 @@ impl<P, M: Memory> PendTable<P, M> {
         if self.capacity() < old.slots.fresh {
             return;
         }
-        for (slot, old_slot) in self.slots.slots.iter_mut().zip(old.slots.slots.iter_mut()) {
+        // The others are free in both.
+        for (slot, old_slot) in self.slots.slots.iter_mut().zip(old.slots.slots.iter_mut()).take(old.slots.fresh) {
             core::mem::swap(slot, old_slot);
         }
         core::mem::swap(&mut self.slots.free, &mut old.slots.free);
@@ -337,15 +338,20 @@ impl<P, M: Memory> PendTable<P, M> {
         }
     }
 
-    /// Whether an operation waits to be completed.
-    pub(crate) fn has_ready(&self) -> bool {
-        self.ready.front().is_some()
+    /// The operation that has been ready to be completed for the longest time.
+    pub(crate) fn first_ready(&self) -> Option<u32> {
+        self.ready.front()
     }
 
-    /// Hands out the operation that has been ready for the longest time. Its record is now the first that a reauthorize
-    /// of its flow finds. The flag says that it must be removed instead.
-    pub(crate) fn hand_out(&mut self, sip: SipKey, now: Instant) -> Option<(RequestId, P, bool)> {
-        let slot = self.ready.front()?;
+    /// Any ready operation of this endpoint.
+    pub(crate) fn find_ready(&self, sip: SipKey, endpoint: u64) -> Option<u32> {
+        let mut records = self.of_endpoint(sip, endpoint);
+        records.find(|record| record.stage == Stage::Ready).map(|record| ids::slot(record.id))
+    }
+
+    /// Hands out a ready operation. Its record is now the first that a reauthorize of its flow finds. The flag says that it
+    /// must be removed instead.
+    pub(crate) fn hand_out(&mut self, sip: SipKey, now: Instant, slot: u32) -> Option<(RequestId, P, bool)> {
         self.ready.remove(&mut self.slots, Chain::Work, slot);
         let record = self.slots.get_mut(slot)?;
         record.stage = Stage::HandedOut;

@@ -15,11 +15,6 @@ impl Instant {
         Self(ms)
     }
 
-    /// Milliseconds since the clock's zero.
-    pub const fn as_millis(self) -> u64 {
-        self.0
-    }
-
     /// The point `ms` milliseconds later.
     #[must_use]
     pub const fn after_millis(self, ms: u32) -> Self {

@@ -124,8 +124,7 @@ impl Run {
             90..92 => self.attach_or_detach(),
             92..95 => self.configure(),
             95..97 => self.close(),
-            97 => self.forget(),
-            98 => self.drain_or_resume(),
+            97..99 => self.forget(),
             _ => {
                 self.gate.count_without_right();
                 self.model.counters.without_right += 1;
@@ -234,14 +233,21 @@ impl Run {
     }
 
     fn complete(&mut self) {
-        let Some(op) = self.gate.poll_completion(self.time()) else {
-            assert!(self.model.records.iter().all(|r| r.stage != Stage::Ready), "one is ready");
+        let endpoint = if self.dice.chance(30) { Some(self.dice.below(7)) } else { None };
+        let op = match endpoint {
+            Some(endpoint) => self.gate.poll_completion_of(self.time(), endpoint),
+            None => self.gate.poll_completion(self.time()),
+        };
+        let asked = |r: &&Record| endpoint.is_none_or(|endpoint| r.who.key.endpoint == endpoint);
+        let Some(op) = op else {
+            assert!(self.model.records.iter().filter(asked).all(|r| r.stage != Stage::Ready), "one is ready");
             return;
         };
         let at = self.outstanding.iter().position(|out| *out == op).expect("handed in, and not handed out before");
         self.outstanding.remove(at);
         self.model.handed_out += 1;
         let record = self.model.records.iter_mut().find(|r| r.op == Some(op)).expect("its record");
+        assert!(asked(&&*record));
         assert_eq!(record.stage, Stage::Ready);
         (record.op, record.since, record.stage) = (None, self.now, Stage::HandedOut(self.model.handed_out));
         let id = record.id;
@@ -386,25 +392,19 @@ impl Run {
         }
     }
 
-    fn drain_or_resume(&mut self) {
-        self.model.draining = self.dice.chance(30);
-        if self.model.draining {
-            self.gate.drain(self.time());
-            self.model.counters.doors.unload += self.model.release(|_| true);
-        } else {
-            self.gate.resume();
-        }
-    }
-
     /// At the end everything comes out again.
     fn finish(mut self) {
+        self.gate.drain(self.time());
+        self.model.draining = true;
+        self.model.counters.doors.unload += self.model.release(|_| true);
+        for _ in 0..20 {
+            self.classify();
+        }
         for id in self.old_ids.clone() {
             if self.model.records.iter().any(|r| r.id == id && r.stage == Stage::Pending) {
                 self.pended(id);
             }
         }
-        self.gate.drain(self.time());
-        self.model.counters.doors.unload += self.model.release(|_| true);
         while self.gate.has_completions() {
             self.complete();
         }

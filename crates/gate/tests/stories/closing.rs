@@ -37,6 +37,22 @@ fn a_drain_releases_everything_and_holds_nothing_more() {
     assert_eq!(t.gate.handle_pended(t.now(), late, 99), Ok(Pended::Ready), "its classify was still running");
     assert_eq!(t.completions(), [op, 99]);
     assert_eq!(t.connect(ELSEWHERE), Connect::Blocked);
-    t.gate.resume();
-    t.connect(ELSEWHERE).held();
+    assert!(t.gate.has_records(), "the reauthorizes are to come");
+    for story in [WEB, OTHER] {
+        assert_eq!(t.reauthorize(story), Reauthorized::Verdict(BLOCK));
+    }
+    assert!(!t.gate.has_records());
+}
+
+#[test]
+fn the_operations_of_one_socket_come_out_without_those_of_others() {
+    let mut t = Harness::new();
+    let (first, op) = t.connect(WEB).held();
+    let (second, other) = t.connect(OTHER).held();
+    t.answer(first, PERMIT);
+    t.answer(second, PERMIT);
+    t.gate.handle_closure(t.now(), 5001);
+    assert_eq!(t.gate.poll_completion_of(t.now(), 5001), Some(other));
+    assert_eq!(t.gate.poll_completion_of(t.now(), 5001), None);
+    assert_eq!(t.completions(), [op]);
 }
