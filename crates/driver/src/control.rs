@@ -61,11 +61,15 @@ fn cancel_parked(driver: &Tollgate, file: FileId) {
 fn next_requests(driver: &Tollgate, irp: Irp, file: FileId) -> Answered {
     let answered = driver.parked.park(irp, MAX_PARKED);
     driver.deliver();
+    cancel_if_detached(driver, file);
+    answered
+}
+
+/// For calls that came into the queue while a cleanup ran, which may not have seen them.
+pub(crate) fn cancel_if_detached(driver: &Tollgate, file: FileId) {
     if !driver.gate.lock().is_attached(token(file)) {
-        // A cleanup ran between the check and the parking; it did not see this request.
         cancel_parked(driver, file);
     }
-    answered
 }
 
 /// Decides the operations that the answers name, then completes them. Answers and outcomes share the memory: outcome `i`

@@ -19,9 +19,11 @@ pub(crate) struct Filtering {
     subscription: SpinLock<Option<Subscription>>,
     session: SpinLock<Option<Session>>,
     up: AtomicBool,
+    /// `start` is through; before, the worker keeps out of its way.
+    started: AtomicBool,
     /// The base filtering engine was seen not running: what the session added is gone.
     lost: AtomicBool,
-    /// Adding the filters failed although the engine runs; the timer tries again.
+    /// The filters are still to be added although the engine may be running; the timer tries again.
     retry: AtomicBool,
 }
 
@@ -32,6 +34,7 @@ impl Filtering {
             subscription: SpinLock::new(None),
             session: SpinLock::new(None),
             up: AtomicBool::new(false),
+            started: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             retry: AtomicBool::new(false),
         }
@@ -50,6 +53,7 @@ impl Filtering {
         } else {
             debug::print(Level::Warning, format_args!("Tollgate: waiting for the base filtering engine"));
         }
+        self.started.store(true, Ordering::Release);
         Ok(())
     }
 
@@ -83,6 +87,11 @@ impl Filtering {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     pub(crate) fn follow(&self) {
+        if !self.started.load(Ordering::Acquire) {
+            // The engine came up between the subscription and the look at its state, and `start` adds the filters.
+            return self.retry.store(true, Ordering::Relaxed);
+        }
+        self.retry.store(false, Ordering::Relaxed);
         if self.lost.swap(false, Ordering::AcqRel) {
             self.up.store(false, Ordering::Relaxed);
             crate::take(&self.session);
@@ -92,10 +101,7 @@ impl Filtering {
             return;
         }
         match callouts::add_filters() {
-            Ok(session) => {
-                self.put(session);
-                self.retry.store(false, Ordering::Relaxed);
-            }
+            Ok(session) => self.put(session),
             Err(status) => {
                 debug::print(Level::Error, format_args!("Tollgate: cannot add filters: {status:?}"));
                 self.retry.store(true, Ordering::Relaxed);
