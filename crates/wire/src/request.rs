@@ -39,7 +39,7 @@ bitflags::bitflags! {
         const LOOPBACK = 2;
         /// The program path was longer than [`MAX_PATH_BYTES`] and is cut.
         const PATH_TRUNCATED = 4;
-        /// The process had ended, or its id been given to another one, when the request was delivered.
+        /// No process had this id any more when the request was delivered.
         const PROCESS_GONE = 8;
     }
 }
@@ -97,7 +97,7 @@ pub struct Request {
     pub id: RequestId,
     /// The process that connects.
     pub process_id: u64,
-    /// Names the process among all of this boot, unlike its id; `0` unknown.
+    /// Names, among all processes of this boot, the one that had this id when the request was delivered; `0` unknown.
     pub process_start_key: u64,
     /// The program: equal for equal paths while the driver is loaded; `0` unknown.
     pub program: u64,

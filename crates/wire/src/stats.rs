@@ -14,7 +14,7 @@ pub struct Doors {
     pub closure: u64,
     /// The service detached; the fallback answered.
     pub detach: u64,
-    /// The driver is unloading, or the filter engine is stopping; the fallback answered.
+    /// The driver is unloading; the fallback answered.
     pub unload: u64,
     /// The filter engine refused to pend it; the fallback answered at once.
     pub pend_failed: u64,
