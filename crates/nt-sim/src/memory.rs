@@ -73,12 +73,12 @@ impl Block {
         (self.start().addr()..self.start().addr() + self.size.max(1)).contains(&address)
     }
 
-    /// The user part as words, for a look at what is being freed.
-    pub(crate) fn words(&self) -> impl Iterator<Item = usize> + '_ {
+    /// The user part as words with their addresses, for a look at what is being freed.
+    pub(crate) fn words(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         (0..self.size / size_of::<usize>()).map(|index| {
             let word = self.start().cast::<usize>().wrapping_add(index);
             // SAFETY: the word lies within the user part, is aligned because the part is, and the part is initialized.
-            unsafe { word.read_volatile() }
+            (word.addr(), unsafe { word.read_volatile() })
         })
     }
 

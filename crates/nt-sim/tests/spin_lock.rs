@@ -185,3 +185,21 @@ fn freeing_a_held_lock_is_reported() {
     let violation = bugcheck_of(|| unsafe { ExFreePoolWithTag(memory, TAG) });
     assert_eq!(code(&violation), (0xC4, 0x100B));
 }
+
+/// What a host's stack leaves in the padding of a record may be a copy of a lock's word.
+#[test]
+fn freeing_a_copy_of_a_held_locks_word_is_no_violation() {
+    let kernel = boot();
+    let guarded = Guarded::new();
+    let irql = guarded.acquire();
+    // SAFETY: the word is only written under the lock, by this thread.
+    let copy = unsafe { guarded.lock.get().read() };
+    // SAFETY: no precondition.
+    let memory = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, 64, TAG) };
+    // SAFETY: the memory is large enough.
+    unsafe { memory.cast::<KSPIN_LOCK>().write(copy) };
+    // SAFETY: allocated above, freed once.
+    unsafe { ExFreePoolWithTag(memory, TAG) };
+    guarded.release(irql);
+    kernel.shutdown();
+}

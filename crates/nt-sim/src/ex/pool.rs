@@ -107,7 +107,10 @@ fn broken_by_free(allocation: &Allocation, tag: u32) -> Option<Rule> {
     } else if ke::timer::set_timers(inside) + ke::dpc::queued_dpcs(inside) != 0 {
         Some(rules::POOL_FREED_WITH_TIMER)
     } else {
-        block.words().any(ke::spin_lock::is_held).then_some(rules::LOCK_FREED_WHILE_HELD)
+        block
+            .words()
+            .any(|(address, word)| ke::spin_lock::is_held(address, word))
+            .then_some(rules::LOCK_FREED_WHILE_HELD)
     }
 }
 

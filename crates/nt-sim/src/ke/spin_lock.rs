@@ -1,7 +1,8 @@
 //! Spin locks: real ones, whose word holds all the bookkeeping.
 //!
 //! Invariant: a free lock is 0. A held one is magic, the owner's number, the saved IRQL and how it was taken, so that taking and
-//! giving back cost one compare-and-swap and one store; the classify benchmark runs over them.
+//! giving back cost one compare-and-swap and one store; the classify benchmark runs over them. The magic depends on the lock's
+//! address: a copy of the word, such as the host's stack leaves in padding, is no held lock.
 
 use std::hint;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,8 +15,8 @@ use crate::rules::{self, Rule};
 use crate::thread::Thread;
 use crate::verifier;
 
-/// High 24 bits of a held lock's word.
-const MAGIC: usize = 0x51_4C_CB << 40;
+/// High 8 bits of a held lock's word; the next 16 are of its address.
+const MAGIC: usize = 0x51 << 56;
 const MAGIC_MASK: usize = 0xFF_FF_FF << 40;
 /// Set when the acquire raised the IRQL.
 const RAISED: usize = 1 << 7;
@@ -88,9 +89,14 @@ pub unsafe extern "system-unwind" fn KeReleaseSpinLockFromDpcLevel(lock: *mut KS
     });
 }
 
-/// Whether a word of memory that is being freed is a held lock.
-pub(crate) fn is_held(word: usize) -> bool {
-    word & MAGIC_MASK == MAGIC
+/// Whether the word at an address is a held lock.
+pub(crate) fn is_held(address: usize, word: usize) -> bool {
+    word & MAGIC_MASK == magic(address)
+}
+
+#[inline]
+fn magic(address: usize) -> usize {
+    MAGIC | (address >> 3 & 0xFF_FF) << 40
 }
 
 /// # Safety
@@ -101,13 +107,13 @@ unsafe fn word<'a>(lock: *mut KSPIN_LOCK) -> &'a AtomicUsize {
 }
 
 #[inline]
-fn held(how: usize, thread: &Thread) -> usize {
-    MAGIC | (thread.id() as usize) << OWNER_SHIFT | how
+fn held(lock: &AtomicUsize, how: usize, thread: &Thread) -> usize {
+    magic(lock.as_ptr().addr()) | (thread.id() as usize) << OWNER_SHIFT | how
 }
 
 #[inline]
 fn take(lock: &AtomicUsize, how: usize, thread: &Thread) {
-    let word = held(how, thread);
+    let word = held(lock, how, thread);
     if lock.compare_exchange(0, word, Ordering::Acquire, Ordering::Relaxed).is_err() {
         contend(lock, word, thread);
     }
@@ -118,7 +124,7 @@ fn take(lock: &AtomicUsize, how: usize, thread: &Thread) {
 fn contend(lock: &AtomicUsize, word: usize, thread: &Thread) {
     let started = Instant::now();
     while let Err(seen) = lock.compare_exchange_weak(0, word, Ordering::Acquire, Ordering::Relaxed) {
-        if seen != 0 && !is_held(seen) {
+        if seen != 0 && !is_held(lock.as_ptr().addr(), seen) {
             violation(rules::LOCK_UNINITIALIZED, lock.as_ptr(), thread);
         } else if seen != 0 && owner(seen) == thread.id() {
             violation(rules::LOCK_RECURSION, lock.as_ptr(), thread);
@@ -137,7 +143,7 @@ fn contend(lock: &AtomicUsize, word: usize, thread: &Thread) {
 #[inline]
 fn give_back(lock: &AtomicUsize, how: usize, thread: &Thread) {
     let word = lock.load(Ordering::Relaxed);
-    if word != held(how, thread) {
+    if word != held(lock, how, thread) {
         explain_release(word, how, lock, thread);
     }
     lock.store(0, Ordering::Release);
@@ -149,7 +155,7 @@ fn give_back(lock: &AtomicUsize, how: usize, thread: &Thread) {
 fn explain_release(word: usize, how: usize, lock: &AtomicUsize, thread: &Thread) {
     let rule = if word == 0 {
         rules::LOCK_NOT_OWNED
-    } else if !is_held(word) {
+    } else if !is_held(lock.as_ptr().addr(), word) {
         rules::LOCK_UNINITIALIZED
     } else if owner(word) != thread.id() {
         rules::LOCK_RELEASED_BY_OTHER
