@@ -60,7 +60,7 @@ impl Machine {
             value_count: options.value_count,
             classify_irql: options.irql,
             unknown_flag_bits: true,
-            notify_delete_at_dispatch: options.seed % 2 == 0,
+            notify_delete_at_dispatch: options.seed.is_multiple_of(2),
             bfe_running: options.bfe_running,
             ..Config::default()
         };
