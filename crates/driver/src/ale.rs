@@ -94,11 +94,7 @@ fn connect(driver: &Tollgate, classify: &mut Classify<'_>) {
 
 /// A heavier callout has decided for good, or holds the operation itself. A block in force vetoes a permit (R12).
 fn without_right(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>) {
-    let vetoes = {
-        let mut gate = driver.gate.lock();
-        gate.count_without_right();
-        gate.vetoes(driver.now(), flow)
-    };
+    let vetoes = driver.gate.lock().classify_without_right(driver.now(), flow);
     if vetoes {
         classify.block();
     }

@@ -183,6 +183,16 @@ impl<P, M: Memory> Gate<P, M> {
         self.fall_back(flow, &subject, Because::FALLBACK)
     }
 
+    /// Answers an initial authorization that somebody else has decided for good, or holds himself. All that is left to say
+    /// is `true`: a block is in force, and vetoes it.
+    pub fn classify_without_right(&mut self, now: Instant, flow: &Flow<'_>) -> bool {
+        let now = self.tick(now);
+        self.counters.without_right += 1;
+        let subject = self.subject(flow);
+        self.forget_predecessors(&subject);
+        self.cache.valid(now, &subject) == Some(Verdict::BLOCK) && !self.is_own(flow)
+    }
+
     /// Answers a reauthorize. `completion` says that it is known to follow a completion, ours or somebody else's: then a
     /// connection of which nothing is known is a new one that could not be held, and the fallback decides.
     ///
@@ -307,18 +317,6 @@ impl<P, M: Memory> Gate<P, M> {
         self.tick(now);
         self.draining = true;
         self.release_all(|doors| &mut doors.unload);
-    }
-
-    /// Whether a block is in force for this flow. All that is left to say about a connection that somebody else has
-    /// permitted for good.
-    pub fn vetoes(&self, now: Instant, flow: &Flow<'_>) -> bool {
-        let known = self.cache.valid(now.max(self.latest), &self.subject(flow));
-        known == Some(Verdict::BLOCK) && !self.is_own(flow)
-    }
-
-    /// Counts a classify that arrived without the right to set the action.
-    pub fn count_without_right(&mut self) {
-        self.counters.without_right += 1;
     }
 
     /// The counters. `filtering` is the caller's to fill.

@@ -125,10 +125,7 @@ impl Run {
             92..95 => self.configure(),
             95..97 => self.close(),
             97..99 => self.forget(),
-            _ => {
-                self.gate.count_without_right();
-                self.model.counters.without_right += 1;
-            }
+            _ => self.classify_without_right(),
         }
         self.compare();
     }
@@ -164,6 +161,13 @@ impl Run {
             return;
         };
         assert_eq!(action, Action::from(verdict), "{who:?}");
+    }
+
+    fn classify_without_right(&mut self) {
+        let who = self.who();
+        let expected = self.model.classify_without_right(self.now, who);
+        let now = self.time();
+        assert_eq!(self.gate.classify_without_right(now, &flow(&who, &self.paths[who.program])), expected, "{who:?}");
     }
 
     fn hand_in(&mut self) {

@@ -133,16 +133,27 @@ impl Model {
         }
     }
 
+    fn forget_predecessors(&mut self, new: FlowKey) {
+        self.live.retain(|(key, ..)| *key != new);
+        let before = self.records.len();
+        self.records.retain(|r| r.who.key != new || r.superseded || !matches!(r.stage, Stage::HandedOut(_)));
+        self.counters.unclaimed += (before - self.records.len()) as u64;
+        for record in self.records.iter_mut().filter(|r| r.who.key == new && r.verdict.is_some()) {
+            record.superseded = true;
+        }
+    }
+
+    /// Whether it vetoes.
+    pub fn classify_without_right(&mut self, now: u64, who: Who) -> bool {
+        self.counters.without_right += 1;
+        self.forget_predecessors(who.key);
+        self.valid(now, &who) == Some(Verdict::BLOCK) && !self.is_own(&who)
+    }
+
     /// `None`: hold it.
     pub fn classify(&mut self, now: u64, who: Who, ability: Ability) -> Option<Verdict> {
         self.counters.classified += 1;
-        self.live.retain(|(key, ..)| *key != who.key);
-        let before = self.records.len();
-        self.records.retain(|r| r.who.key != who.key || r.superseded || !matches!(r.stage, Stage::HandedOut(_)));
-        self.counters.unclaimed += (before - self.records.len()) as u64;
-        for record in self.records.iter_mut().filter(|r| r.who.key == who.key && r.verdict.is_some()) {
-            record.superseded = true;
-        }
+        self.forget_predecessors(who.key);
         if self.is_own(&who) {
             self.counters.exempted += 1;
             return Some(Verdict::PERMIT);

@@ -110,8 +110,9 @@ impl Harness {
         Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::ReportOnly))
     }
 
-    pub fn vetoes(&self, story: &str) -> bool {
-        Story::parse(story).with(|flow| self.gate.vetoes(self.now, flow))
+    /// A classify of an operation that somebody else has permitted for good.
+    pub fn vetoes(&mut self, story: &str) -> bool {
+        Story::parse(story).with(|flow| self.gate.classify_without_right(self.now, flow))
     }
 
     /// The reauthorize that follows a completion.

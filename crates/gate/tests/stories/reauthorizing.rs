@@ -123,3 +123,11 @@ fn two_operations_of_one_flow_are_two_questions() {
     assert_eq!(t.completions(), [first_op]);
     assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(PERMIT));
 }
+
+#[test]
+fn the_verdict_of_a_predecessor_does_not_reach_a_flow_that_others_permitted() {
+    let mut t = Harness::new();
+    t.decide(WEB, BLOCK, Scope::OPERATION);
+    assert!(!t.vetoes(WEB));
+    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Leave);
+}

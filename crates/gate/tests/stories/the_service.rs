@@ -113,6 +113,6 @@ fn too_many_reports_drop_the_oldest_and_say_so() {
 #[test]
 fn a_classify_without_the_right_is_counted() {
     let mut t = Harness::new();
-    t.gate.count_without_right();
+    assert!(!t.vetoes(WEB));
     t.expect(|s| s.without_right = 1);
 }
