@@ -27,10 +27,8 @@ pub enum Rule {
 static HELD: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 const SUBLAYER: GUID = GUID::from_u128(0x0b7e5d1c_52a4_4d0b_9f61_6c2f4f0a8b11);
-const CALLOUTS: [GUID; 2] = [
-    GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a01),
-    GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a02),
-];
+const CALLOUTS: [GUID; 2] =
+    [GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a01), GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a02)];
 const LAYERS: [GUID; 2] = [FWPM_LAYER_ALE_AUTH_CONNECT_V4, FWPM_LAYER_ALE_AUTH_CONNECT_V6];
 const HEAVIER: u16 = 0x8000;
 const LIGHTER: u16 = 1;
@@ -176,9 +174,7 @@ fn open() -> HANDLE {
     };
     let mut handle = null_mut();
     // SAFETY: the record and the result live for the call.
-    done(unsafe {
-        FwpmEngineOpen0(ptr::null(), RPC_C_AUTHN_WINNT, null_mut(), &raw const session, &raw mut handle)
-    });
+    done(unsafe { FwpmEngineOpen0(ptr::null(), RPC_C_AUTHN_WINNT, null_mut(), &raw const session, &raw mut handle) });
     handle
 }
 

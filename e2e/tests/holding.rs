@@ -12,8 +12,7 @@ fn a_connection_waits_until_it_is_permitted_or_blocked() {
         let machine = Machine::with_driver(options);
         let service = machine.service(Settings::INITIAL);
         let program = machine.program("node.exe");
-        for (verdict, outcome) in
-            [(Verdict::PERMIT, Outcome::Connected), (Verdict::BLOCK, Outcome::Refused(WSAEACCES))]
+        for (verdict, outcome) in [(Verdict::PERMIT, Outcome::Connected), (Verdict::BLOCK, Outcome::Refused(WSAEACCES))]
         {
             for remote in ["192.0.2.1:443", "[2001:db8::1]:443"] {
                 let (connect, request) = machine.hold(&program, &service, remote);
@@ -53,7 +52,8 @@ fn a_thousand_connections_answered_in_any_order_each_get_their_own_verdict() {
         let mut requests = service.take();
         assert_eq!(requests.len(), 1_000);
         shuffle(&mut requests);
-        let answers: Vec<Answer> = requests.iter().map(|one| Answer::once(one.id(), verdict_for(one.remote()))).collect();
+        let answers: Vec<Answer> =
+            requests.iter().map(|one| Answer::once(one.id(), verdict_for(one.remote()))).collect();
         for batch in answers.chunks(MAX_ANSWERS as usize / 3) {
             assert!(service.submit(batch).iter().all(|fate| *fate == Fate::ACCEPTED));
         }
@@ -183,7 +183,8 @@ fn a_parked_call_is_answered_as_soon_as_there_is_a_request() {
         assert!(calls[1].is_pending());
         let second = machine.connect(&program, "192.0.2.2:443");
         assert!(!calls[1].is_pending());
-        let remotes: Vec<String> = calls.iter().map(|call| e2e::read_batch(call).remove(0).remote().to_string()).collect();
+        let remotes: Vec<String> =
+            calls.iter().map(|call| e2e::read_batch(call).remove(0).remote().to_string()).collect();
         assert_eq!(remotes, ["192.0.2.1:443", "192.0.2.2:443"]);
         drop((first, second));
     });

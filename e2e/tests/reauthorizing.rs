@@ -1,7 +1,11 @@
 //! Reauthorizations that others cause: by a change of policy, an interface, a socket option.
 
-use e2e::{Connect, Direction, Machine, Options, Outcome, PacketFate, Program, Rival, Rule, Service, WSAEACCES, every_setting};
-use nt_sys::fwp::{FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE};
+use e2e::{
+    Connect, Direction, Machine, Options, Outcome, PacketFate, Program, Rival, Rule, Service, WSAEACCES, every_setting,
+};
+use nt_sys::fwp::{
+    FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE,
+};
 use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, Scope, Verdict};
 
@@ -27,7 +31,10 @@ fn a_flow_that_lived_before_the_driver_goes_on() {
         for flow in &flows {
             assert_eq!(flow.outcome(), Outcome::Connected);
             assert_eq!(flow.flow().packet(Direction::Inbound), PacketFate::Passed);
-            assert_eq!(flow.flow().reauthorize(FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE), PacketFate::Passed);
+            assert_eq!(
+                flow.flow().reauthorize(FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE),
+                PacketFate::Passed
+            );
             assert_eq!(flow.flow().packet(Direction::Outbound), PacketFate::Passed);
         }
         let stats = service.stats();
@@ -114,8 +121,7 @@ fn a_verdict_is_consumed_even_without_the_right_to_set_the_action() {
         let machine = Machine::with_driver(options);
         let service = machine.service(Settings::INITIAL);
         let program = machine.program("node.exe");
-        for (verdict, outcome) in
-            [(Verdict::PERMIT, Outcome::Connected), (Verdict::BLOCK, Outcome::Refused(WSAEACCES))]
+        for (verdict, outcome) in [(Verdict::PERMIT, Outcome::Connected), (Verdict::BLOCK, Outcome::Refused(WSAEACCES))]
         {
             let (connect, request) = machine.hold(&program, &service, REMOTES[0]);
             let rival = Rival::heavier(Rule::PermitForGood);
