@@ -32,7 +32,7 @@ pub(crate) fn device_control(driver: &Tollgate, mut irp: Irp) -> Answered {
             let count = answers.len();
             Ok(submit(driver, file, count, buffer.whole()))
         }
-        Ok(Command::Configure(settings)) => driver.configure(settings).map(|()| 0),
+        Ok(Command::Configure(settings)) => driver.configure(token(file), settings).map(|()| 0),
         Ok(Command::ForgetAll) => {
             driver.gate.lock().forget_all();
             Ok(0)

@@ -216,13 +216,18 @@ impl Tollgate {
         Ok(attached)
     }
 
-    /// Replaces the settings.
+    /// Replaces the settings, if the service still is the one with this handle.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
-    fn configure(&self, settings: Settings) -> Result<()> {
+    fn configure(&self, handle: u64, settings: Settings) -> Result<()> {
+        // Dropped after the lock is released.
         let mut room = self.room(&settings)?;
-        self.gate.lock().configure(self.now(), settings, &mut room);
+        let mut gate = self.gate.lock();
+        if !gate.is_attached(handle) {
+            return Err(Status::INVALID_DEVICE_STATE);
+        }
+        gate.configure(self.now(), settings, &mut room);
         Ok(())
     }
 
