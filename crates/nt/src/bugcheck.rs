@@ -2,8 +2,8 @@
 
 use core::panic::PanicInfo;
 
-/// Our bug check code: `TOLL` in ASCII, with the bit that marks codes not issued by Microsoft's components.
-const CODE: u32 = 0xE54F_4C4C;
+/// Our bug check code: `TOLL` in ASCII, with the high bits that mark codes not issued by Microsoft's components.
+const CODE: u32 = 0xE000_0000 | u32::from_be_bytes(*b"TOLL");
 
 /// What a panic handler of a driver calls. Parameters of the bug check: file name, its length, line, column.
 ///
