@@ -54,9 +54,9 @@ impl Scene {
     fn connect(&self, stand: &Stand, gate: &Gate, client: Client, ip: IpAddr) -> Result<Row> {
         let server = Server::http(ip)?;
         let remote = server.address().to_string();
-        let attempt = client.connect(&stand.lab, server.address())?;
-        // A connection that never came to the gate makes a row, too.
-        let line = gate.wait_for_line(&[client.program(), &remote]).unwrap_or_else(|error| error.to_string());
+        // A program that hangs, and a connection that never came to the gate, make rows, too.
+        let attempt = client.connect(&stand.lab, server.address()).unwrap_or_else(|error| Attempt::failed(&error));
+        let line = gate.wait_for_line(&[client.program(), &remote]).unwrap_or_else(|_| NO_LINE.to_owned());
         println!("    {line}");
         Ok(Row {
             scene: self.name,
@@ -67,6 +67,8 @@ impl Scene {
         })
     }
 }
+
+const NO_LINE: &str = "(nothing about this connection)";
 
 /// What program, server and `tollgate` agree on; else what each says.
 fn verdict(attempt: &Attempt, reached: usize, line: &str) -> Result<(Verdict, String), String> {
@@ -98,9 +100,14 @@ mod tests {
         let read = Attempt { seen: Seen::Data, pid: None };
         let denied = Attempt { seen: Seen::Denied("EACCES"), pid: None };
         let failed = Attempt { seen: Seen::Other("ECONNREFUSED".to_owned()), pid: None };
-        for (attempt, reached, line) in
-            [(&read, 0, PERMIT), (&read, 1, BLOCK), (&denied, 1, BLOCK), (&denied, 0, PERMIT), (&failed, 0, BLOCK)]
-        {
+        for (attempt, reached, line) in [
+            (&read, 0, PERMIT),
+            (&read, 1, BLOCK),
+            (&read, 1, NO_LINE),
+            (&denied, 1, BLOCK),
+            (&denied, 0, PERMIT),
+            (&failed, 0, BLOCK),
+        ] {
             assert!(verdict(attempt, reached, line).is_err(), "{attempt:?} {reached} {line}");
         }
     }

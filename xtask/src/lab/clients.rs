@@ -120,6 +120,11 @@ pub struct Attempt {
 }
 
 impl Attempt {
+    /// One that could not be made, or that had to be ended.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        Self { seen: Seen::Other(one_line(&format!("{error:#}"))), pid: None }
+    }
+
     fn of(output: &Output) -> Self {
         let words = format!("{}{}", output.stdout, output.stderr);
         let pid = words.lines().find_map(|line| line.strip_prefix("pid ")?.trim().parse().ok());
@@ -165,7 +170,7 @@ pub fn send(lab: &Lab, to: SocketAddr) -> Result<String> {
     Ok(lab.run_hooked(&node, &["-e", SEND, &port, &host, kind], tollgate::TIMEOUT)?.stdout)
 }
 
-/// Without what a command interpreter would take for the end of the command.
+/// Without what a command interpreter, or a reader, would take for the end.
 fn one_line(script: &str) -> String {
     script.replace('\n', " ")
 }
