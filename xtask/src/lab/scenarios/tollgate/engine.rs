@@ -13,9 +13,13 @@ use crate::lab::server::Server;
 use crate::lab::tollgate::TIMEOUT;
 use crate::run::poll;
 
-pub const SCENARIOS: [Scenario; 2] = [
+pub const SCENARIOS: [Scenario; 3] = [
     Scenario { name: "a live connection survives a change of the policy", run: policy_change },
     Scenario { name: "connections are held again after the base filtering engine was restarted", run: engine_restart },
+    Scenario {
+        name: "a connection held over a restart of the base filtering engine gets its verdict",
+        run: held_over_restart,
+    },
 ];
 
 /// Prints every piece of data as it comes.
@@ -80,6 +84,29 @@ fn engine_restart(bench: &Bench) -> Result<()> {
     require!(server.reached() == 2, "{} connections", server.reached());
     let (counters, _) = finish(bench, stand)?;
     require!(counters.held == 3 && counters.doors.verdict == 3, "{counters:?}");
+    Ok(())
+}
+
+fn held_over_restart(bench: &Bench) -> Result<()> {
+    let stand = up()?;
+    for (mode, seen) in [("permit", Seen::Data), ("block", Seen::Denied("EACCES"))] {
+        let gate = stand.gate(&[mode, "--deadline", "10m"])?;
+        gate.freeze()?;
+        let server = Server::http(V4)?;
+        let mut node = Client::Node.start(&stand.lab, server.address())?;
+        stand.wait_for("the connection is held", |counters| counters.pended == 1)?;
+        stand.lab.control("stop-engine")?;
+        stand.wait_for("the driver has seen it stop", |counters| !counters.filtering)?;
+        stand.lab.control("start-engine")?;
+        let counters = stand.wait_for("the filters are back", |counters| counters.filtering)?;
+        require!(counters.pended == 1 && node.is_running()?, "{counters:?}");
+        gate.thaw()?;
+        let attempt = node.wait()?;
+        require!(attempt.seen == seen, "{attempt:?}");
+        gate.stop()?;
+    }
+    let (counters, _) = finish(bench, stand)?;
+    require!(counters.held == 2 && counters.doors.verdict == 2 && counters.claimed == 2, "{counters:?}");
     Ok(())
 }
 
