@@ -42,7 +42,7 @@ impl<T: Send + Sync> Slot<T> {
     ///
     /// # IRQL
     /// `<= APC_LEVEL`. Called once, before any callback can run.
-    pub fn fill(&self, state: T) -> crate::status::Result<()> {
+    pub(crate) fn fill(&self, state: T) -> crate::status::Result<()> {
         let (state, _) = PoolBox::new(state, self.tag)?.into_raw();
         // SAFETY: no callback runs yet, so nobody else touches the word.
         unsafe { ExInitializeRundownProtection(self.rundown.get()) };
@@ -75,7 +75,7 @@ impl<T: Send + Sync> Slot<T> {
     /// # IRQL
     /// `<= APC_LEVEL`, and not from inside.
     #[doc(alias = "ExWaitForRundownProtectionRelease")]
-    pub fn empty(&self) -> Option<PoolBox<T>> {
+    pub(crate) fn empty(&self) -> Option<PoolBox<T>> {
         NonNull::new(self.state.load(Ordering::Acquire))?;
         // SAFETY: the word is initialized and the caller is at <= APC_LEVEL, holding no protection.
         unsafe { ExWaitForRundownProtectionRelease(self.rundown.get()) };
