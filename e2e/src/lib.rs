@@ -9,6 +9,7 @@
 
 #![expect(unsafe_code, reason = "plays the I/O manager's part: it calls the driver's entry point")]
 
+mod enforcer;
 mod host;
 mod machine;
 mod program;
@@ -16,6 +17,7 @@ mod rival;
 mod service;
 mod sweep;
 
+pub use enforcer::Device;
 pub use machine::{Machine, Options};
 pub use program::Program;
 pub use rival::{Rival, Rule};

@@ -1,5 +1,6 @@
 //! The whole machine as a test holds it.
 
+use crate::enforcer::Device;
 use crate::host::KernelHost;
 use crate::program::Program;
 use crate::service::{Request, Service};
@@ -10,6 +11,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use wfp_sim::{ClassifyIrql, Config, Connect, Engine, Knobs, Outcome};
 use wire::settings::Settings;
+
+/// Above the ids that Linux gives, of which [`Device`] takes its own.
+const FIRST_PID: u32 = 0x80_0000;
 
 /// How the machine is set up.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +69,12 @@ impl Machine {
             ..Config::default()
         };
         let engine = Engine::boot(config, Arc::new(KernelHost));
-        Self { driver: Mutex::default(), engine: Some(engine), kernel: Some(kernel), next_pid: AtomicU32::new(2000) }
+        Self {
+            driver: Mutex::default(),
+            engine: Some(engine),
+            kernel: Some(kernel),
+            next_pid: AtomicU32::new(FIRST_PID),
+        }
     }
 
     /// Boots with the driver loaded.
@@ -160,6 +169,14 @@ impl Machine {
         let process = self.kernel().process(ProcessSpec::new(path).pid(pid));
         let own = self.engine().process(wfp_sim::ProcessSpec::new(pid, path));
         Service::open(self.kernel(), process, own)
+    }
+
+    /// Opens the device for a session of the real service.
+    ///
+    /// # Panics
+    /// When the device cannot be opened.
+    pub fn device(&self) -> Device {
+        Device::open(self.kernel())
     }
 
     fn new_pid(&self) -> u32 {
