@@ -56,7 +56,8 @@ const ROWS: &[Row; COUNT] = &[
 
 const COUNT: usize = 4;
 
-/// All callouts, registered with the run-time engine. Unregistered when dropped, which waits for running classifies.
+/// All callouts, registered with the run-time engine. Unregistered when dropped; classifies may still be running then,
+/// and the slot of the driver's state waits for them.
 pub(crate) struct Registered {
     _callouts: [Option<RegisteredCallout>; COUNT],
 }

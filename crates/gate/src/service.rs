@@ -19,7 +19,7 @@ use wire::verdict::{Answer, Outcome};
 pub struct Owner {
     /// Its process.
     pub process_id: u64,
-    /// Names its open handle; never the same for two handles.
+    /// Names its open handle; no other open handle has the same name.
     pub handle: u64,
 }
 
