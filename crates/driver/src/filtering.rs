@@ -4,7 +4,7 @@
 //! engine runs: at boot that may be later than us, and it can be restarted (R40).
 
 use crate::callouts;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use nt::debug::{self, Level};
 use nt::device::Device;
 use nt::driver::Driver;
@@ -12,6 +12,9 @@ use nt::lock::SpinLock;
 use nt::status::Result;
 use nt::wfp::bfe::{self, Subscription};
 use nt::wfp::engine::Session;
+
+/// How many ticks of the timer lie between two attempts to add the filters.
+const RETRY_TICKS: u32 = 10;
 
 /// What we have in the filter engine.
 pub(crate) struct Filtering {
@@ -23,8 +26,8 @@ pub(crate) struct Filtering {
     started: AtomicBool,
     /// The base filtering engine was seen not running: what the session added is gone.
     lost: AtomicBool,
-    /// The filters are still to be added although the engine may be running; the timer tries again.
-    retry: AtomicBool,
+    /// Ticks until the worker is to try again to add the filters; zero when it need not.
+    retry_in: AtomicU32,
 }
 
 impl Filtering {
@@ -36,7 +39,7 @@ impl Filtering {
             up: AtomicBool::new(false),
             started: AtomicBool::new(false),
             lost: AtomicBool::new(false),
-            retry: AtomicBool::new(false),
+            retry_in: AtomicU32::new(0),
         }
     }
 
@@ -89,9 +92,9 @@ impl Filtering {
     pub(crate) fn follow(&self) {
         if !self.started.load(Ordering::Acquire) {
             // The engine came up between the subscription and the look at its state, and `start` adds the filters.
-            return self.retry.store(true, Ordering::Relaxed);
+            return self.retry_in.store(1, Ordering::Relaxed);
         }
-        self.retry.store(false, Ordering::Relaxed);
+        self.retry_in.store(0, Ordering::Relaxed);
         if self.lost.swap(false, Ordering::AcqRel) {
             self.up.store(false, Ordering::Relaxed);
             crate::take(&self.session);
@@ -104,7 +107,7 @@ impl Filtering {
             Ok(session) => self.put(session),
             Err(status) => {
                 debug::print(Level::Error, format_args!("Tollgate: cannot add filters: {status:?}"));
-                self.retry.store(true, Ordering::Relaxed);
+                self.retry_in.store(RETRY_TICKS, Ordering::Relaxed);
             }
         }
     }
@@ -114,9 +117,9 @@ impl Filtering {
         self.up.load(Ordering::Relaxed)
     }
 
-    /// Whether the timer should kick the worker to try again.
-    pub(crate) fn wants_retry(&self) -> bool {
-        self.retry.load(Ordering::Relaxed)
+    /// Counts a tick of the timer; whether it should kick the worker to try again.
+    pub(crate) fn retry_is_due(&self) -> bool {
+        self.retry_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ticks| ticks.checked_sub(1)) == Ok(1)
     }
 
     fn put(&self, session: Session) {

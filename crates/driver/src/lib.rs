@@ -137,7 +137,7 @@ impl Driver for Tollgate {
     }
 
     fn tick(&self) {
-        if self.has_work() || self.filtering.wants_retry() {
+        if self.filtering.retry_is_due() || self.has_work() {
             self.kick();
         }
     }
