@@ -86,6 +86,11 @@ pub(crate) fn away<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+/// Whether a thread has ever had this number.
+pub(crate) fn exists(id: u32) -> bool {
+    (1..NEXT_ID.load(Ordering::Relaxed)).contains(&id)
+}
+
 /// Registered threads alive.
 pub(crate) fn present() -> usize {
     PRESENT.load(Ordering::Relaxed)

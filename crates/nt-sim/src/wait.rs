@@ -46,9 +46,14 @@ static DEADLINES: Global<BTreeMap<u64, usize>> = Global::new(BTreeMap::new());
 pub(crate) fn notify() {
     let mut bell = bell();
     bell.changes += 1;
+    let is_heard = bell.system_asleep + bell.test_asleep > 0;
     bell.system_asleep = 0;
     bell.test_asleep = 0;
-    RUNG.notify_all();
+    // Not under the lock, which whoever wakes needs first; and not for nobody, because the host would be asked all the same.
+    drop(bell);
+    if is_heard {
+        RUNG.notify_all();
+    }
 }
 
 /// Makes the calling thread known: time does not move on by itself before it had a chance to act.

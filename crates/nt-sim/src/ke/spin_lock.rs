@@ -12,7 +12,7 @@ use nt_sys::ke::KSPIN_LOCK;
 use nt_sys::types::{DISPATCH_LEVEL, KIRQL};
 
 use crate::rules::{self, Rule};
-use crate::thread::Thread;
+use crate::thread::{self, Thread};
 use crate::verifier;
 
 /// High 8 bits of a held lock's word; the next 16 are of its address.
@@ -89,9 +89,11 @@ pub unsafe extern "system-unwind" fn KeReleaseSpinLockFromDpcLevel(lock: *mut KS
     });
 }
 
-/// Whether the word at an address is a held lock.
+/// Whether the word at an address is a held lock. Everything in it has to be right: a driver's tables are millions of words
+/// that may look like anything.
 pub(crate) fn is_held(address: usize, word: usize) -> bool {
-    word & MAGIC_MASK == magic(address)
+    let how = word & 0xFF & !RAISED;
+    word & MAGIC_MASK == magic(address) && how <= usize::from(DISPATCH_LEVEL) && thread::exists(owner(word))
 }
 
 #[inline]
