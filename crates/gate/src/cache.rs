@@ -8,12 +8,12 @@
 //!
 //! Neighbours: `crate::Gate` asks before it holds; `stamps` says what still counts.
 
-use crate::flow::Subject;
+use crate::flow::{FlowKey, Subject};
 use crate::memory::{Memory, OutOfMemory};
 use crate::sets::Sets;
 use crate::stamps::Stamps;
 use crate::time::Instant;
-use wire::request::{Address, Direction};
+use wire::request::{Address, Direction, FAMILY_V6};
 use wire::verdict::{Answer, Scope, Verdict};
 
 /// What a verdict is about. Fields beyond its scope are zero.
@@ -101,6 +101,9 @@ impl<M: Memory> Cache<M> {
         if subject.program == 0 || answer.scope == Scope::OPERATION || !stamps.is_current(stamp, subject.program) {
             return;
         }
+        if answer.scope == Scope::REMOTE && is_link_local(&subject.key) {
+            return;
+        }
         let (key, hash) = Key::of(subject, answer.scope);
         let expires = if answer.lifetime_ms == 0 { Instant::NEVER } else { now.after_millis(answer.lifetime_ms) };
         let same = self.entries.0.remove(hash, |entry| entry.key == key);
@@ -129,6 +132,11 @@ impl<M: Memory> Cache<M> {
         core::mem::swap(&mut self.entries, entries);
         self.count = 0;
     }
+}
+
+/// A link-local address is another host on another link, and a key does not say which link.
+fn is_link_local(key: &FlowKey) -> bool {
+    key.family == FAMILY_V6 && matches!(key.remote.0, [0xfe, 0x80..=0xbf, ..])
 }
 
 impl Key {

@@ -23,7 +23,8 @@ open_enum! {
     pub enum Scope: u8 {
         /// This operation only: nothing is remembered.
         OPERATION = 0,
-        /// This program to this remote address and port, with this protocol and direction.
+        /// This program to this remote address and port, with this protocol and direction. Nothing is remembered about an
+        /// IPv6 link-local address, which is another host on another link.
         REMOTE = 1,
         /// This program, whatever it connects to, in this direction.
         PROGRAM = 2,

@@ -195,3 +195,11 @@ fn a_block_in_force_vetoes_what_others_permit() {
     t.gate.forget_all();
     assert!(!t.vetoes(OTHER));
 }
+
+#[test]
+fn a_link_local_remote_is_not_remembered() {
+    let mut t = Harness::new();
+    t.decide("tcp [fe80::2]:5000 -> [fe80::1]:443", PERMIT, Scope::REMOTE);
+    assert_eq!(t.stats().cached, 0);
+    t.connect("tcp [fe80::2]:5001 -> [fe80::1]:443").held();
+}
