@@ -138,3 +138,75 @@ fn user_sid(token: &[u8]) -> Option<&[u8]> {
     }
     sid.get(..SID_HEAD + 4 * sub_authorities)
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use super::user_sid;
+    use std::vec;
+    use std::vec::Vec;
+
+    const HASH: usize = 88;
+    const ATTRIBUTES: usize = 360;
+    const SID: usize = 376;
+    const END: usize = SID + 28;
+    /// S-1-5-21-1-2-3-1001.
+    const USER: [u8; 28] = [1, 5, 0, 0, 0, 0, 0, 5, 21, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 0xE9, 3, 0, 0];
+
+    /// A well-formed record with one SID, and what a test makes of it, who knows where its memory begins.
+    fn token(change: impl FnOnce(&mut [u8], u64)) -> Vec<u8> {
+        let mut token = vec![0; END];
+        let start = token.as_ptr().addr() as u64;
+        put(&mut token, 0, start + HASH as u64);
+        token[HASH] = 1;
+        put(&mut token, HASH + 8, start + ATTRIBUTES as u64);
+        put(&mut token, ATTRIBUTES, start + SID as u64);
+        token[SID..].copy_from_slice(&USER);
+        change(&mut token, start);
+        token
+    }
+
+    fn put(token: &mut [u8], at: usize, pointer: u64) {
+        token[at..at + 8].copy_from_slice(&pointer.to_ne_bytes());
+    }
+
+    #[test]
+    fn the_user_is_the_first_sid() {
+        assert_eq!(user_sid(&token(|_, _| ())), Some(&USER[..]));
+        let most = token(|token, _| token[SID + 1] = 4);
+        assert_eq!(user_sid(&most), Some(&most[SID..SID + 24]), "as long as it says");
+    }
+
+    #[test]
+    fn a_record_that_is_cut_anywhere_gives_no_sid() {
+        let whole = token(|_, _| ());
+        for len in 0..END {
+            assert_eq!(user_sid(&whole[..len]), None, "{len} bytes");
+        }
+    }
+
+    #[test]
+    fn a_pointer_that_leaves_the_record_gives_no_sid() {
+        for at in [0, HASH + 8, ATTRIBUTES] {
+            for wild in [0, 1, u64::MAX, u64::MAX - 7] {
+                assert_eq!(user_sid(&token(|token, _| put(token, at, wild))), None, "{wild:#x} at {at}");
+            }
+            for beside in [END as u64, END as u64 - 1, u64::MAX] {
+                let wild = token(|token, start| put(token, at, start.wrapping_add(beside)));
+                assert_eq!(user_sid(&wild), None, "{beside:#x} at {at}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_no_sid_gives_none() {
+        assert_eq!(user_sid(&token(|token, _| token[HASH] = 0)), None, "no entries");
+        for revision in [0, 2, 255] {
+            assert_eq!(user_sid(&token(|token, _| token[SID] = revision)), None);
+        }
+        for sub_authorities in [6, 15, 16, 255] {
+            assert_eq!(user_sid(&token(|token, _| token[SID + 1] = sub_authorities)), None);
+        }
+    }
+}
