@@ -84,6 +84,6 @@ impl Subject {
         let kind = u32::from_le_bytes([key.direction.0, key.family, key.protocol, 0]);
         let numbers = u64::from(kind) << 16 | u64::from(key.remote_port);
         let remote_hash = sip.words([address as u64, (address >> 64) as u64, numbers]);
-        Self { key: *key, program, remote_hash, flow_hash: sip.words([remote_hash ^ key.endpoint]) }
+        Self { key: *key, program, remote_hash, flow_hash: sip.scatter(remote_hash ^ key.endpoint) }
     }
 }
