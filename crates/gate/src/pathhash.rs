@@ -35,13 +35,25 @@ impl PathHash {
     #[inline]
     fn compress(&self, block: &[u8]) -> u128 {
         let (pairs, rest) = block.as_chunks::<16>();
-        let mut last = [0; 16];
-        if let Some(room) = last.get_mut(..rest.len()) {
-            room.copy_from_slice(rest);
+        let sum = pairs.iter().zip(&self.key).fold(0_u128, |sum, (pair, key)| sum.wrapping_add(product(pair, key)));
+        match self.key.get(pairs.len()) {
+            Some(key) if !rest.is_empty() => sum.wrapping_add(product(&last(block, rest), key)),
+            _ => sum,
         }
-        let last = (!rest.is_empty()).then_some(&last);
-        pairs.iter().chain(last).zip(&self.key).fold(0, |sum, (pair, key)| sum.wrapping_add(product(pair, key)))
     }
+}
+
+/// The last sixteen bytes of a block, those that were summed already among them; of a shorter block all, and zeroes.
+#[inline]
+fn last(block: &[u8], rest: &[u8]) -> [u8; 16] {
+    if let Some(whole) = block.last_chunk() {
+        return *whole;
+    }
+    let mut last = [0; 16];
+    if let Some(room) = last.get_mut(..rest.len()) {
+        room.copy_from_slice(rest);
+    }
+    last
 }
 
 #[inline]
