@@ -3,9 +3,7 @@
 //! Invariant: time never goes back, and moves only in [`move_to`]. The performance counter reads it too, unless a benchmark asks
 //! for the real one.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
 
 use crate::{ke, wait};
 
@@ -20,7 +18,6 @@ const START: u64 = 100 * SECOND;
 
 static NOW: AtomicU64 = AtomicU64::new(START);
 static REAL: AtomicBool = AtomicBool::new(false);
-static ORIGIN: OnceLock<Instant> = OnceLock::new();
 
 pub(crate) fn reset(real_counter: bool) {
     NOW.store(START, Ordering::SeqCst);
@@ -39,10 +36,63 @@ pub(crate) fn since_boot() -> u64 {
 /// Value of the performance counter, with [`SECOND`] counts per second.
 pub(crate) fn counter() -> u64 {
     if REAL.load(Ordering::Relaxed) {
-        let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
-        return START + elapsed.as_secs() * SECOND + u64::from(elapsed.subsec_nanos() / 100);
+        return START + real::since_first_use();
     }
     now()
+}
+
+/// The host's clock, read as Windows reads it, because every classify does: from the processor's counter, by one
+/// multiplication (learn.microsoft.com "Acquiring high-resolution time stamps").
+#[cfg(all(target_arch = "x86_64", not(miri)))]
+mod real {
+    use super::SECOND;
+    use std::sync::OnceLock;
+    use std::time::{Duration, Instant};
+
+    const CALIBRATION: Duration = Duration::from_millis(20);
+    const SHIFT: u32 = 40;
+
+    struct Counter {
+        origin: u64,
+        /// Units for one count, shifted.
+        factor: u64,
+    }
+
+    static COUNTER: OnceLock<Counter> = OnceLock::new();
+
+    pub(super) fn since_first_use() -> u64 {
+        let Counter { origin, factor } = COUNTER.get_or_init(calibrate);
+        ((u128::from(read().saturating_sub(*origin)) * u128::from(*factor)) >> SHIFT) as u64
+    }
+
+    fn calibrate() -> Counter {
+        let (started, origin) = (Instant::now(), read());
+        while started.elapsed() < CALIBRATION {
+            std::hint::spin_loop();
+        }
+        let units = started.elapsed().as_nanos() * u128::from(SECOND) / 1_000_000_000;
+        let counts = u128::from(read().saturating_sub(origin)).max(1);
+        Counter { origin, factor: ((units << SHIFT) / counts) as u64 }
+    }
+
+    fn read() -> u64 {
+        // SAFETY: every x86-64 processor has the instruction, and hosts let programs use it.
+        unsafe { core::arch::x86_64::_rdtsc() }
+    }
+}
+
+#[cfg(not(all(target_arch = "x86_64", not(miri))))]
+mod real {
+    use super::SECOND;
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+
+    pub(super) fn since_first_use() -> u64 {
+        let elapsed = ORIGIN.get_or_init(Instant::now).elapsed();
+        elapsed.as_secs() * SECOND + u64::from(elapsed.subsec_nanos() / 100)
+    }
 }
 
 /// The moment a `DueTime` or `Timeout` argument names: negative is relative, positive is system time.
