@@ -189,13 +189,14 @@ fn unwritten(at: usize) -> u8 {
     ((at as u32).wrapping_mul(0x9E37_79B1) >> 24) as u8 ^ 0x5A
 }
 
-/// Whether some of the output after the input's bytes was never written.
+/// Whether some of the output after the input's bytes was never written. A run that counts covers a multiple of its length, so
+/// only those places are looked at first.
 fn has_unwritten(output: &[u8], input: usize) -> bool {
-    let mut run = 0;
-    output.iter().enumerate().skip(input).any(|(at, byte)| {
-        run = if *byte == unwritten(at) { run + 1 } else { 0 };
-        run == UNWRITTEN
-    })
+    let is_unwritten = |at: usize| output.get(at) == Some(&unwritten(at));
+    let starts_run = |from: usize| (from..from + UNWRITTEN).all(is_unwritten);
+    (input.next_multiple_of(UNWRITTEN)..output.len())
+        .step_by(UNWRITTEN)
+        .any(|at| is_unwritten(at) && ((at + 1).saturating_sub(UNWRITTEN).max(input)..=at).any(starts_run))
 }
 
 /// learn.microsoft.com "Returning Status from Dispatch Routines", "IoMarkIrpPending".
