@@ -101,9 +101,10 @@ fn without_right(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>
 }
 
 /// Only TCP connects are held: they have no packet that would be lost (R17). The engine must let us, and we must know
-/// where the connection goes and which socket it is, by which its reauthorize will be found.
+/// that its reauthorize will say that it is one, where the connection goes and which socket it is, by which its reauthorize will be found.
 fn can_hold(classify: &Classify<'_>, values: &AuthConnect<'_>) -> bool {
     values.protocol == Some(TCP)
+        && values.is_first()
         && values.remote.is_some()
         && classify.endpoint().is_some_and(|endpoint| endpoint != 0)
         && classify.can_pend()
@@ -164,11 +165,11 @@ fn flow<'a>(classify: &Classify<'_>, values: &AuthConnect<'a>) -> Flow<'a> {
             family: if values.is_v6 { FAMILY_V6 } else { FAMILY_V4 },
             direction: Direction::OUTBOUND,
             protocol: values.protocol.unwrap_or_default(),
-            compartment: classify.compartment().unwrap_or_default(),
             endpoint: classify.endpoint().unwrap_or_default(),
             remote: values.remote.map(Address::from).unwrap_or_default(),
             remote_port: values.remote_port.unwrap_or_default(),
         },
+        compartment: classify.compartment().unwrap_or_default(),
         local: values.local.map(Address::from).unwrap_or_default(),
         local_port: values.local_port.unwrap_or_default(),
         process_id: classify.process_id().unwrap_or_default(),

@@ -11,6 +11,7 @@ use wire::request::{Address, MAX_PATH_BYTES, MAX_SID_BYTES, Request, RequestFlag
 #[derive(Clone, Copy)]
 pub(crate) struct Facts {
     pub(crate) key: FlowKey,
+    compartment: u32,
     local: Address,
     local_port: u16,
     pub(crate) process_id: u64,
@@ -31,6 +32,7 @@ impl Facts {
         flags.set(RequestFlags::PATH_TRUNCATED, flow.program.len() > MAX_PATH_BYTES);
         Self {
             key: flow.key,
+            compartment: flow.compartment,
             local: flow.local,
             local_port: flow.local_port,
             process_id: flow.process_id,
@@ -56,7 +58,7 @@ impl Facts {
             program: self.program,
             interface_luid: self.interface_luid,
             interface_index: self.interface_index,
-            compartment: self.key.compartment,
+            compartment: self.compartment,
             remote_scope: self.remote_scope,
             local_port: self.local_port,
             remote_port: self.key.remote_port,

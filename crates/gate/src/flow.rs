@@ -21,8 +21,6 @@ pub struct FlowKey {
     pub direction: Direction,
     /// The IP protocol number.
     pub protocol: u8,
-    /// The network compartment.
-    pub compartment: u32,
     /// The transport endpoint handle; `0` unknown. Held operations are found by it, so flows without should not be held.
     pub endpoint: u64,
     /// The remote address.
@@ -36,6 +34,8 @@ pub struct FlowKey {
 pub struct Flow<'a> {
     /// The flow.
     pub key: FlowKey,
+    /// The network compartment.
+    pub compartment: u32,
     /// The local address.
     pub local: Address,
     /// The local port; the ICMP type.

@@ -70,7 +70,7 @@ use wire::verdict::{RequestId, Verdict};
 /// How long a decided operation's verdict waits for its reauthorize.
 ///
 /// Windows reauthorizes "immediately following" the completion (learn.microsoft.com "ALE Reauthorization"). A verdict
-/// that stays unclaimed belongs to a connection that is gone, and must not be found by the next one.
+/// that stays unclaimed longer most likely belongs to a connection that is gone: its record is given up.
 pub const GRACE_MS: u32 = 2_000;
 
 /// What to do with a classify.
@@ -278,7 +278,8 @@ impl<P, M: Memory> Gate<P, M> {
         while let Some(record) = self.pending.oldest_handed_out()
             && record.since.after_millis(GRACE_MS) <= now
         {
-            self.discard(record.id);
+            let id = record.id;
+            self.expire(id);
         }
     }
 
@@ -419,6 +420,17 @@ impl<P, M: Memory> Gate<P, M> {
         self.programs.release(record.facts.path);
         self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
         Some(verdict)
+    }
+
+    /// Ends a decided record whose reauthorize has not come in time. Should it come yet, it finds the verdict as that of a
+    /// live flow; the next connection with this key forgets it.
+    fn expire(&mut self, id: RequestId) {
+        let Some(record) = self.pending.get(id) else { return };
+        let (subject, stamp, verdict) = (record.facts.subject(self.sip), record.stamp, record.verdict);
+        if let (Some(verdict), None) = (verdict, self.live.find(&subject)) {
+            self.live.insert(&subject, stamp, verdict);
+        }
+        self.discard(id);
     }
 
     /// Ends a decided record whose reauthorize will not come any more.

@@ -5,10 +5,6 @@
 pub struct Irql(pub u8);
 
 impl Irql {
-    /// Threads run; everything is allowed.
-    pub const PASSIVE: Self = Self(0);
-    /// Threads run without APCs.
-    pub const APC: Self = Self(1);
     /// No thread switch: no wait, no paged memory.
     pub const DISPATCH: Self = Self(2);
 

@@ -101,7 +101,6 @@ impl Run {
                 family: FAMILY_V4,
                 direction: if dice.chance(80) { Direction::OUTBOUND } else { Direction::INBOUND },
                 protocol: dice.pick(&[6, 17]),
-                compartment: 1,
                 endpoint: 1 + dice.below(6),
                 remote: Address::v4([1, 1, 1, dice.below(2) as u8]),
                 remote_port: dice.pick(&[53, 443]),
@@ -305,10 +304,7 @@ impl Run {
         self.now += self.dice.below(3_000);
         let (now, deadline) = (self.now, u64::from(self.model.settings.deadline_ms));
         self.model.counters.doors.deadline += self.model.release(|r| r.since + deadline <= now);
-        let before = self.model.records.len();
-        let kept = |r: &Record| !matches!(r.stage, Stage::HandedOut(_)) || r.since + u64::from(GRACE_MS) > now;
-        self.model.records.retain(kept);
-        self.model.counters.unclaimed += (before - self.model.records.len()) as u64;
+        self.model.expire(now);
         self.gate.handle_timeout(self.time());
     }
 
@@ -422,6 +418,7 @@ impl Run {
 fn flow<'a>(who: &Who, program: &'a [u8]) -> Flow<'a> {
     Flow {
         key: who.key,
+        compartment: 1,
         local: Address::v4([10, 0, 0, 2]),
         local_port: 5000,
         process_id: who.process_id,

@@ -184,6 +184,23 @@ impl Model {
         None
     }
 
+    /// Ends what was handed out too long ago; its verdict is that of a live flow, unless a later one is known.
+    pub fn expire(&mut self, now: u64) {
+        let is_late = |r: &Record| matches!(r.stage, Stage::HandedOut(_)) && r.since + u64::from(GRACE_MS) <= now;
+        let (mut late, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.records).into_iter().partition(is_late);
+        self.records = kept;
+        self.counters.unclaimed += late.len() as u64;
+        late.sort_by_key(|r| match r.stage {
+            Stage::HandedOut(order) => order,
+            _ => 0,
+        });
+        for record in late {
+            if self.live.iter().all(|(key, ..)| *key != record.who.key) {
+                self.live.push((record.who.key, record.verdict.expect("handed out, so decided"), record.asked));
+            }
+        }
+    }
+
     pub fn reauthorize(&mut self, now: u64, who: Who, completion: bool) -> Reauthorized {
         let mine = |r: &&Record| r.who.key == who.key && !r.superseded;
         let last = self.records.iter().filter(mine).filter_map(|r| match r.stage {

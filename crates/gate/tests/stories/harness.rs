@@ -227,7 +227,6 @@ impl Story {
                     "udp" => 17,
                     other => panic!("no protocol: {other}"),
                 },
-                compartment: 1,
                 endpoint: local.port().into(),
                 remote: remote.ip().into(),
                 remote_port: remote.port(),
@@ -238,6 +237,7 @@ impl Story {
     fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
         then(&Flow {
             key: self.key,
+            compartment: 1,
             local: self.local,
             local_port: self.local_port,
             process_id: self.process_id,

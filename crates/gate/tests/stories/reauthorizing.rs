@@ -54,15 +54,23 @@ fn a_live_flow_without_its_own_verdict_gets_that_of_its_program() {
 }
 
 #[test]
-fn a_completion_whose_verdict_is_gone_gets_the_fallback() {
+fn a_completion_of_which_nothing_is_known_gets_the_fallback() {
+    let mut t = Harness::with(|s| s.fallback_outbound = Fallback::BLOCK);
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(BLOCK));
+    t.expect(|s| s.orphaned = 1);
+}
+
+#[test]
+fn a_reauthorize_that_comes_late_still_gets_the_verdict_of_its_connection() {
     let mut t = Harness::with(|s| s.fallback_outbound = Fallback::BLOCK);
     let (id, _) = t.connect(WEB).held();
     t.answer(id, PERMIT);
     t.completions();
     t.advance(GRACE_MS);
-    assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(BLOCK));
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Cached(PERMIT));
     t.expect(|s| {
-        (s.classified, s.held, s.queued, s.doors.verdict, s.unclaimed, s.orphaned) = (1, 1, 0, 1, 1, 1);
+        (s.classified, s.held, s.queued, s.doors.verdict, s.unclaimed) = (1, 1, 0, 1, 1);
+        s.foreign_reauthorized = 1;
     });
 }
 
@@ -106,7 +114,7 @@ fn a_new_connection_ends_what_was_known_of_the_flow_before() {
     t.detach();
     t.completions();
     t.advance(GRACE_MS);
-    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Leave);
+    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Cached(PERMIT));
 }
 
 /// R15: every held operation is its own question, even two of one flow.

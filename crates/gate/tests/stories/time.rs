@@ -26,9 +26,9 @@ fn a_new_deadline_holds_for_what_is_held_already() {
     t.expect(|s| (s.classified, s.held, s.doors.deadline) = (1, 1, 1));
 }
 
-/// The verdict of a connection that is gone must not be there for the next one.
+/// D4: the verdict of a connection that is gone must not be there for the next one.
 #[test]
-fn an_unclaimed_verdict_is_thrown_away_after_a_while() {
+fn an_unclaimed_verdict_is_given_up_after_a_while_and_is_not_the_next_connections() {
     let mut t = Harness::new();
     let (id, _) = t.connect(WEB).held();
     t.answer(id, PERMIT);
@@ -39,7 +39,10 @@ fn an_unclaimed_verdict_is_thrown_away_after_a_while() {
     t.advance(GRACE_MS);
     t.expect(|s| s.unclaimed = 1);
     assert_eq!(t.gate.poll_timeout(), None);
-    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Leave);
+    let (next, _) = t.connect(WEB).held();
+    t.answer(next, BLOCK);
+    t.completions();
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(BLOCK));
 }
 
 #[test]

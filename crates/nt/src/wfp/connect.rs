@@ -37,7 +37,7 @@ pub struct AuthConnect<'a> {
     pub interface_luid: Option<u64>,
     /// The local interface's index.
     pub interface_index: Option<u32>,
-    flags: u32,
+    flags: Option<u32>,
     reason: Option<u32>,
 }
 
@@ -61,14 +61,19 @@ impl<'a> AuthConnect<'a> {
             remote_port: values.uint16(FWPS_FIELD_ALE_AUTH_CONNECT_IP_REMOTE_PORT),
             interface_luid: values.uint64(FWPS_FIELD_ALE_AUTH_CONNECT_IP_LOCAL_INTERFACE),
             interface_index: values.uint32(FWPS_FIELD_ALE_AUTH_CONNECT_INTERFACE_INDEX),
-            flags: values.uint32(FWPS_FIELD_ALE_AUTH_CONNECT_FLAGS).unwrap_or_default(),
+            flags: values.uint32(FWPS_FIELD_ALE_AUTH_CONNECT_FLAGS),
             reason: values.uint32(FWPS_FIELD_ALE_AUTH_CONNECT_REAUTHORIZE_REASON),
         }
     }
 
     /// Whether this is a reauthorization, which cannot be pended.
     pub fn is_reauthorize(&self) -> bool {
-        self.flags & FWP_CONDITION_FLAG_IS_REAUTHORIZE != 0
+        self.has_flag(FWP_CONDITION_FLAG_IS_REAUTHORIZE)
+    }
+
+    /// Whether this is known to be a first authorization. When the flags are missing (R14) nothing is known.
+    pub fn is_first(&self) -> bool {
+        self.flags.is_some() && !self.is_reauthorize()
     }
 
     /// Whether it is the reauthorization that follows a completion, ours or another product's. When the reason is missing
@@ -79,13 +84,17 @@ impl<'a> AuthConnect<'a> {
 
     /// Whether both ends are on this machine.
     pub fn is_loopback(&self) -> bool {
-        self.flags & FWP_CONDITION_FLAG_IS_LOOPBACK != 0
+        self.has_flag(FWP_CONDITION_FLAG_IS_LOOPBACK)
     }
 
     /// Whether the engine asks only about the original destination of a redirected connection; the redirected one is
     /// asked about separately. Such a classify is to be permitted (learn.microsoft.com "Filtering Condition Flags").
     pub fn honors_redirect_policy(&self) -> bool {
-        self.flags & FWP_CONDITION_FLAG_IS_HONORING_POLICY_AUTHORIZE != 0
+        self.has_flag(FWP_CONDITION_FLAG_IS_HONORING_POLICY_AUTHORIZE)
+    }
+
+    fn has_flag(&self, flag: u32) -> bool {
+        self.flags.is_some_and(|flags| flags & flag != 0)
     }
 }
 
