@@ -22,7 +22,7 @@ pub use machine::{Machine, Options};
 pub use program::Program;
 pub use rival::{Rival, Rule};
 pub use service::{Request, Service, read_batch};
-pub use sweep::{every_setting, every_system};
+pub use sweep::{every_combination, every_setting, every_system};
 pub use wfp_sim::{
     AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, Direction, Knobs, Outcome, PacketFate,
     ReauthMode, SecondPacket, Sent, WSAEACCES,

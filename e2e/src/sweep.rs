@@ -1,7 +1,7 @@
 //! Every setting of the emulators, for scenarios that must hold under all of them.
 //!
-//! Invariant: a sweep has every combination of the knobs, and every value of a knob at each level with each number of
-//! values; which of them meet is drawn anew for each test, by its place in the source.
+//! Invariant: [`every_setting`] has every combination of the knobs, and every value of a knob at each level with each number
+//! of values; which of them meet depends on the place of the test in the source.
 //!
 //! Neighbours: `machine::Options` is one setting; wfp-sim's `Knobs` says what each knob is about.
 
@@ -19,6 +19,16 @@ pub fn every_setting(scenario: impl Fn(Options)) {
     for options in sweep(Location::caller().line() as usize) {
         let _failed = Announce(options);
         scenario(options);
+    }
+}
+
+/// Runs `scenario` once for every combination of knobs, level and number of values: eight times as often.
+pub fn every_combination(scenario: impl Fn(Options)) {
+    for turn in 0..LEVELS.len() * VALUE_COUNTS.len() {
+        for options in sweep(turn) {
+            let _failed = Announce(options);
+            scenario(options);
+        }
     }
 }
 
@@ -57,6 +67,12 @@ impl Drop for Announce {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn eight_sweeps_have_every_combination() {
+        let all: HashSet<_> = (0..8).flat_map(sweep).map(|one| (one.knobs, one.irql, one.value_count)).collect();
+        assert_eq!(all.len(), 36 * 2 * 4);
+    }
 
     #[test]
     fn every_value_of_a_knob_meets_every_level_and_every_number_of_values() {

@@ -1,6 +1,6 @@
 //! Holding connections: each waits for its own verdict, and gets it.
 
-use e2e::{Connect, ConnectSpec, Machine, Outcome, ReauthMode, WSAEACCES, every_setting};
+use e2e::{Connect, ConnectSpec, Machine, Outcome, ReauthMode, WSAEACCES, every_combination, every_setting};
 use std::net::SocketAddr;
 use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, MAX_ANSWERS, Outcome as Fate, Verdict};
@@ -8,7 +8,7 @@ use wire::verdict::{Answer, MAX_ANSWERS, Outcome as Fate, Verdict};
 /// D01, D04, learn.microsoft.com "FwpsCompleteOperation0".
 #[test]
 fn a_connection_waits_until_it_is_permitted_or_blocked() {
-    every_setting(|options| {
+    every_combination(|options| {
         let machine = Machine::with_driver(options);
         let service = machine.service(Settings::INITIAL);
         let program = machine.program("node.exe");

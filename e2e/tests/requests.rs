@@ -1,6 +1,6 @@
 //! What a request tells the service about a connection.
 
-use e2e::{ConnectSpec, Machine, Outcome, every_setting};
+use e2e::{ConnectSpec, Machine, Outcome, every_setting, every_system};
 use nt_sys::fwps::{
     FWPS_FIELD_ALE_AUTH_CONNECT_ALE_APP_ID, FWPS_FIELD_ALE_AUTH_CONNECT_ALE_USER_ID,
     FWPS_FIELD_ALE_AUTH_CONNECT_IP_LOCAL_ADDRESS, FWPS_FIELD_ALE_AUTH_CONNECT_IP_LOCAL_INTERFACE,
@@ -129,6 +129,34 @@ fn a_connection_of_which_little_is_known_is_held_all_the_same() {
         service.answer(&request, Verdict::BLOCK);
         machine.settle();
         assert_eq!(connect.outcome(), Outcome::Refused(e2e::WSAEACCES));
+    });
+}
+
+/// D31, R14, learn.microsoft.com "ALE Reauthorization": any value may be FWP_EMPTY, any metadata absent.
+#[test]
+fn whatever_one_value_is_missing_the_connection_ends_in_the_verdict_or_the_fallback() {
+    every_system(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings::INITIAL);
+        let program = machine.program("node.exe");
+        for remote in ["192.0.2.1:443", "[2001:db8::1]:443"] {
+            let fields = (0..options.value_count).map(|field| (1_u64 << field, 0));
+            for (empty_fields, omit_metadata) in fields.chain((0..u32::BITS).map(|bit| (0, 1_u32 << bit))) {
+                let mut spec = ConnectSpec::to(remote.parse().unwrap());
+                (spec.empty_fields, spec.omit_metadata) = (empty_fields, omit_metadata);
+                let connect = program.connect_with(machine.engine(), spec);
+                machine.settle();
+                let request = service.take_one();
+                let outcome = if request.is_held() {
+                    service.answer(&request, Verdict::BLOCK);
+                    machine.settle();
+                    Outcome::Refused(e2e::WSAEACCES)
+                } else {
+                    Outcome::Connected
+                };
+                assert_eq!(connect.outcome(), outcome, "without {empty_fields:#x} {omit_metadata:#x}");
+            }
+        }
     });
 }
 

@@ -101,7 +101,7 @@ fn without_right(driver: &Tollgate, classify: &mut Classify<'_>, flow: &Flow<'_>
 }
 
 /// Only TCP connects are held: they have no packet that would be lost (R17). The engine must let us, and we must know
-/// that its reauthorize will say that it is one, where the connection goes and which socket it is, by which its reauthorize will be found.
+/// that nobody has asked before, where the connection goes, and which socket it is, by which its reauthorize will be found.
 fn can_hold(classify: &Classify<'_>, values: &AuthConnect<'_>) -> bool {
     values.protocol == Some(TCP)
         && values.is_first()
