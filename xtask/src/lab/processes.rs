@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 
 use crate::run;
 
@@ -46,10 +46,17 @@ pub fn end_leftovers(prefix: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Sends a signal, such as `KILL`; says whether there was a process to take it.
+pub fn signal(id: u32, name: &str) -> Result<bool> {
+    // The shell's own `kill`: the program of that name is in a package that small systems lack.
+    let mut shell = Command::new("sh");
+    let sent = shell.args(["-c", "kill -s \"$0\" \"$1\"", name, &id.to_string()]).stderr(Stdio::null()).status();
+    Ok(sent.context("cannot start sh")?.success())
+}
+
 fn end(id: u32) -> Result<()> {
     // One that has ended by itself meanwhile is what is wanted.
-    Command::new("kill").args(["-KILL", &id.to_string()]).stderr(Stdio::null()).status()?;
-    Ok(())
+    signal(id, "KILL").map(|_| ())
 }
 
 fn environment_has(id: u32, wanted: &[u8]) -> bool {

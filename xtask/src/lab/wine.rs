@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use super::processes;
 use crate::run;
 
 const WINE: &str = "/usr/lib/wine/wine64";
@@ -231,8 +232,7 @@ impl Running {
 
     /// Sends a signal of this machine, such as `STOP`: a Windows program is one process here, too.
     pub fn signal(&self, name: &str) -> Result<()> {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status()?;
-        if !sent.success() {
+        if !processes::signal(self.child.id(), name)? {
             bail!("the program has already ended");
         }
         Ok(())
