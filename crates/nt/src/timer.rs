@@ -3,6 +3,7 @@
 use crate::driver::Driver;
 use crate::pool::{PoolBox, Tag};
 use crate::status::Result;
+use core::cell::UnsafeCell;
 use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
@@ -11,10 +12,10 @@ use nt_sys::ke::{
     NotificationTimer,
 };
 
-/// Timer and DPC stay at one address in nonpaged pool while the kernel knows them.
+/// Timer and DPC stay at one address in nonpaged pool while the kernel knows them; it writes them whenever it likes.
 struct Parts {
-    timer: MaybeUninit<KTIMER>,
-    dpc: MaybeUninit<KDPC>,
+    timer: UnsafeCell<MaybeUninit<KTIMER>>,
+    dpc: UnsafeCell<MaybeUninit<KDPC>>,
 }
 
 /// Ticks until it is dropped.
@@ -35,8 +36,9 @@ impl PeriodicTimer {
     /// `<= DISPATCH_LEVEL`.
     #[doc(alias = "KeSetTimerEx")]
     pub fn start<D: Driver>(period_ms: u32, tag: Tag) -> Result<Self> {
-        let mut parts = PoolBox::new(Parts { timer: MaybeUninit::zeroed(), dpc: MaybeUninit::zeroed() }, tag)?;
-        let (timer, dpc) = (parts.timer.as_mut_ptr(), parts.dpc.as_mut_ptr());
+        let parts = Parts { timer: MaybeUninit::zeroed().into(), dpc: MaybeUninit::zeroed().into() };
+        let parts = PoolBox::new(parts, tag)?;
+        let (timer, dpc) = (parts.timer.get().cast::<KTIMER>(), parts.dpc.get().cast::<KDPC>());
         // SAFETY: the timer is nonpaged, stays in place, and is not in use.
         unsafe { KeInitializeTimerEx(timer, NotificationTimer) };
         // SAFETY: likewise; `on_tick::<D>` needs no context.
@@ -56,7 +58,7 @@ impl Drop for PeriodicTimer {
     /// `PASSIVE_LEVEL`.
     fn drop(&mut self) {
         // SAFETY: the timer was set in `start`.
-        unsafe { KeCancelTimer(self.parts.timer.as_mut_ptr()) };
+        unsafe { KeCancelTimer(self.parts.timer.get().cast()) };
         // SAFETY: the owner drops timers at PASSIVE_LEVEL. After this no tick is queued or running.
         unsafe { KeFlushQueuedDpcs() };
     }
