@@ -224,7 +224,7 @@ fn a_request_that_asks_for_nothing_known_is_refused() {
     });
 }
 
-/// P5: the safe exit of a pended operation is to complete it; the reauthorize then decides.
+/// The safe exit of a pended operation is to complete it; the reauthorize then decides.
 #[test]
 fn a_pended_operation_that_is_dropped_is_completed() {
     every_setting(|options| {

@@ -111,6 +111,10 @@ fn a_held_connection_stays_held_when_policy_changes() {
         }
         let stats = service.stats();
         assert_eq!((stats.foreign_reauthorized, stats.claimed, stats.orphaned), (6, 2, 0));
+        let callouts = machine.engine().snapshot().callouts;
+        let (absorbed, permitted) =
+            callouts.iter().fold((0, 0), |sums, one| (sums.0 + one.counts.absorbed, sums.1 + one.counts.permit));
+        assert_eq!((absorbed, permitted), (8, 1), "held twice, asked six times in between, and one verdict permits");
     });
 }
 
