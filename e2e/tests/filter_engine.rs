@@ -1,9 +1,14 @@
 //! The base filtering engine starts late, stops and starts; and what of it is logged.
 
+#![expect(unsafe_code, reason = "calls a notify function as the filter engine does")]
+
 use e2e::{Machine, Options, Outcome, WSAEACCES, every_setting};
 use nt_sys::dbg::{
     DPFLTR_ERROR_LEVEL, DPFLTR_IHVDRIVER_ID, DPFLTR_INFO_LEVEL, DPFLTR_TRACE_LEVEL, DPFLTR_WARNING_LEVEL,
 };
+use nt_sys::fwps::{FWPS_CALLOUT_NOTIFY_ADD_FILTER_POST_COMMIT, FWPS_CALLOUT_NOTIFY_DELETE_FILTER};
+use nt_sys::status::STATUS_SUCCESS;
+use std::ptr::{null, null_mut};
 use wire::settings::{Fallback, Settings};
 use wire::verdict::Verdict;
 
@@ -140,4 +145,24 @@ fn waiting_for_the_base_filtering_engine_is_logged_as_a_warning() {
     let lines = machine.kernel().debug_lines();
     let line = lines.iter().find(|line| line.text.contains("waiting for the base filtering engine")).expect("a line");
     assert_eq!(line.level, DPFLTR_WARNING_LEVEL);
+}
+
+/// E35, R44, learn.microsoft.com "FWPS_CALLOUT_NOTIFY_FN2": kinds of a later system are taken with success and change
+/// nothing; a delete comes without a key, and perhaps for a filter that was never announced.
+#[test]
+fn notifications_of_unknown_kind_or_unknown_filters_are_taken_with_success() {
+    const UNKNOWN: u32 = 0x7FFF;
+    let machine = Machine::with_driver(Options::default());
+    let service = machine.service(Settings::INITIAL);
+    let before = service.stats();
+    for callout in machine.engine().snapshot().callouts {
+        let notify = machine.engine().notify_function(callout.id).expect("our callouts are registered");
+        for kind in [UNKNOWN, FWPS_CALLOUT_NOTIFY_ADD_FILTER_POST_COMMIT, FWPS_CALLOUT_NOTIFY_DELETE_FILTER] {
+            // SAFETY: a notify function takes null for a key; one for a filter too is stricter than the engine is.
+            assert_eq!(unsafe { notify(kind, null(), null_mut()) }, STATUS_SUCCESS);
+        }
+    }
+    assert_eq!(service.stats(), before);
+    let program = machine.program("node.exe");
+    machine.hold(&program, &service, REMOTE);
 }

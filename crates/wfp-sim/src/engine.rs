@@ -7,7 +7,7 @@ use crate::events::NetEvent;
 use crate::host::{Host, Violation};
 use crate::machine::Machine;
 use crate::status::{CalloutStatus, EngineStatus, FilterStatus, SublayerStatus};
-use nt_sys::fwps::FWPS_CALLOUT_CLASSIFY_FN3;
+use nt_sys::fwps::{FWPS_CALLOUT_CLASSIFY_FN3, FWPS_CALLOUT_NOTIFY_FN3};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -166,6 +166,11 @@ impl Engine {
     /// The classify function of the callout with this run-time id; for measuring it without the engine around it.
     pub fn classify_function(&self, callout: u32) -> Option<FWPS_CALLOUT_CLASSIFY_FN3> {
         self.machine.callouts.get(callout).map(|callout| callout.classify)
+    }
+
+    /// The notify function of the callout with this run-time id; for sending it what this engine never sends.
+    pub fn notify_function(&self, callout: u32) -> Option<FWPS_CALLOUT_NOTIFY_FN3> {
+        self.machine.callouts.get(callout).map(|callout| callout.notify)
     }
 
     /// Shuts the platform down; same as dropping it, said aloud.
