@@ -4,13 +4,13 @@
 //!
 //! Neighbours: `reference` is the model; `stories` tell single behaviours.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod reference;
-#[path = "../shared/mod.rs"]
-mod shared;
 
+use common::{Heap, SID, assert_balanced, utf16};
 use gate::{Ability, Action, Flow, FlowKey, GRACE_MS, Gate, Instant, Outgoing, Owner, Pended, Room};
 use reference::{Model, PROGRAMS, Record, Stage, Who};
-use shared::{Heap, SID, assert_balanced, utf16};
 use wire::request::{Address, Direction, FAMILY_V4, RequestFlags};
 use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, Outcome, RequestId, Scope, Verdict};

@@ -3,7 +3,7 @@
 //! A story is `[program[pid]] protocol local -> remote`; the program is `app[42]` unless it says otherwise. The endpoint
 //! handle is the local port, so that the same story is the same flow.
 
-use crate::shared::{Heap, SID, assert_balanced, utf16};
+use crate::common::{Heap, SID, assert_balanced, utf16};
 use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized, Room};
 use std::net::SocketAddr;
 use wire::request::{Address, Direction, FAMILY_V4, FAMILY_V6, Request};

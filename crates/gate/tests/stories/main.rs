@@ -2,9 +2,9 @@
 //!
 //! Neighbours: `model` tries everything else, at random.
 
+#[path = "../common/mod.rs"]
+mod common;
 mod harness;
-#[path = "../shared/mod.rs"]
-mod shared;
 
 mod answers;
 mod caching;
@@ -15,9 +15,9 @@ mod the_service;
 mod the_way_of_a_connection;
 mod time;
 
+use common::{Heap, SID, utf16};
 use gate::{Action, Busy, GRACE_MS, Gate, Outgoing, Owner, Pended, Reauthorized, Room};
 use harness::{Connect, Harness, SERVICE};
-use shared::{Heap, SID, utf16};
 use wire::batch::{self, BatchWriter};
 use wire::request::{Because, MAX_PATH_BYTES, RequestFlags};
 use wire::settings::Fallback;
