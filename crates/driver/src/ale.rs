@@ -119,7 +119,7 @@ fn pend(driver: &Tollgate, classify: &mut Classify<'_>, id: RequestId) {
                 Ok(gate::Pended::Held) => driver.deliver(),
                 // It was decided in the meantime. It must not be completed inside its own classify (R5).
                 Ok(gate::Pended::Ready) => driver.kick(),
-                // The gate knows the id: it gave it two lines above. Completing is right whatever happened.
+                // The gate knows the id: it gave it to `connect` just now. Completing is right whatever happened.
                 Err(operation) => operation.complete(),
             }
         }
