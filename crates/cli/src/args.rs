@@ -3,6 +3,7 @@
 //! Invariants: what parses is right, so that a command fails for reasons of the machine only; help says what a person
 //! needs without another page. Neighbours: `commands` carries it out.
 
+use crate::commands;
 use crate::failure::exit_codes;
 use clap::{Parser, Subcommand, ValueEnum};
 use service::exempt::{Exemptions, PatternError};
@@ -40,6 +41,26 @@ pub enum Command {
     /// Install, start, stop or uninstall the driver (Windows)
     #[command(subcommand)]
     Driver(Driver),
+    /// Decide by rules, in the foreground or as a service
+    Run(commands::run::Args),
+    /// Install, start, stop or uninstall the service
+    #[command(subcommand)]
+    Service(commands::service::Command),
+    /// Check, explain, test, format, compare, import and review rules
+    #[command(subcommand)]
+    Rules(commands::rules::Command),
+    /// Show, follow and export what was decided
+    Log(commands::log::Args),
+    /// Answer prompts
+    Ask(commands::ask::Args),
+    /// Have no prompts for a while
+    Snooze(commands::snooze::Args),
+    /// Watch and answer, full screen
+    Tui(commands::tui::Args),
+    /// Print completions for a shell
+    Completions(commands::completions::Args),
+    /// Write man pages
+    Man(commands::man::Args),
 }
 
 /// How to keep the gate.

@@ -36,6 +36,14 @@ pub enum Exit {
     Untrusted = 11,
     /// The driver, or its file, is in use.
     InUse = 12,
+    /// No service runs.
+    NoService = 13,
+    /// Rules have errors.
+    BadRules = 14,
+    /// Rules are sound, but a check found something, or a test failed.
+    Found = 15,
+    /// The service refused.
+    Refused = 16,
 }
 
 /// Every exit code, for help.
@@ -53,6 +61,10 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (Exit::Unsupported as u8, "not on this system yet"),
     (Exit::Untrusted as u8, "Windows does not trust the driver's signature"),
     (Exit::InUse as u8, "the driver, or its file, is in use"),
+    (Exit::NoService as u8, "no service runs"),
+    (Exit::BadRules as u8, "rules have errors"),
+    (Exit::Found as u8, "a check found something, or a test failed"),
+    (Exit::Refused as u8, "the service refused"),
 ];
 
 /// [`EXIT_CODES`] as text.
@@ -102,7 +114,8 @@ impl Failure {
         message
     }
 
-    fn new(exit: Exit, error: impl Error + 'static, help: Option<&str>) -> Self {
+    /// Fails with `exit` because of `error`.
+    pub fn new(exit: Exit, error: impl Error + 'static, help: Option<&str>) -> Self {
         Self { exit, error: Box::new(error), help: help.map(str::to_owned) }
     }
 }

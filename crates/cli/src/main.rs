@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod client;
 mod commands;
 mod failure;
 mod output;

@@ -2,13 +2,22 @@
 //!
 //! Neighbours: `crate::args` is what they are told, `crate::output` is how they speak.
 
+pub mod ask;
+pub mod completions;
 mod driver;
 mod gate;
+pub mod log;
+pub mod man;
+pub mod rules;
+pub mod run;
+pub mod service;
+pub mod snooze;
 mod status;
+pub mod tui;
 
 use crate::args::{Args, Command};
 use crate::failure::Failure;
-use service::decide::Mode;
+use ::service::decide::Mode;
 
 /// Carries out one command.
 pub fn run(args: Args) -> Result<(), Failure> {
@@ -17,5 +26,14 @@ pub fn run(args: Args) -> Result<(), Failure> {
         Command::Block(options) => gate::run(Mode::Block, options),
         Command::Status { json } => status::run(json),
         Command::Driver(command) => driver::run(command),
+        Command::Run(args) => run::run(args),
+        Command::Service(command) => service::run(command),
+        Command::Rules(command) => rules::run(command),
+        Command::Log(args) => log::run(args),
+        Command::Ask(args) => ask::run(args),
+        Command::Snooze(args) => snooze::run(args),
+        Command::Tui(args) => tui::run(args),
+        Command::Completions(args) => completions::run(args),
+        Command::Man(args) => man::run(args),
     }
 }

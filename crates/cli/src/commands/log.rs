@@ -1,0 +1,12 @@
+//! `tollgate log`: what was decided.
+
+use crate::failure::Failure;
+
+/// What to do.
+#[derive(Debug, clap::Args)]
+pub struct Args {}
+
+/// Carries it out.
+pub fn run(args: Args) -> Result<(), Failure> {
+    todo!("{args:?}")
+}

@@ -1,0 +1,196 @@
+//! A rule and its conditions, as types.
+//!
+//! Conditions of one rule must all hold (*and*); the alternatives in one condition are a list (*or*); an empty list is no
+//! condition. Invariants: a value here is meaningful, so that nothing is checked again later. Neighbours: `source` has
+//! the text it came from, `ruleset` the index.
+
+use crate::decision::RuleName;
+use ipnet::IpNet;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::net::IpAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::request::Direction;
+
+/// Layers, in the order in which they are walked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Layer {
+    /// Built in: without it a machine loses its address or its names. Seen, never changed.
+    Floor,
+    /// What the administrator of a fleet insists on.
+    Mandatory,
+    /// What the people at this machine decided.
+    User,
+    /// What holds when they decided nothing.
+    Default,
+}
+
+impl Layer {
+    /// All, in order.
+    pub const ALL: [Self; 4] = [Self::Floor, Self::Mandatory, Self::User, Self::Default];
+
+    /// Its name, which is the name of its folder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Floor => "floor",
+            Self::Mandatory => "mandatory",
+            Self::User => "user",
+            Self::Default => "default",
+        }
+    }
+}
+
+impl fmt::Display for Layer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Action {
+    /// Permit.
+    Permit,
+    /// Block.
+    Block,
+    /// Hold, and ask a person.
+    Ask,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Permit => "permit",
+            Self::Block => "block",
+            Self::Ask => "ask",
+        })
+    }
+}
+
+/// How long an answer holds. In text: `once`, `process`, a number with `s`, `m`, `h` or `d`, or `forever`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Lifetime {
+    /// For this connection.
+    Once,
+    /// While the process runs.
+    Process,
+    /// For this long: 1 second to 366 days.
+    For(Duration),
+    /// Until the rules change.
+    Forever,
+}
+
+/// A rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rule {
+    /// Its layer and id.
+    pub name: RuleName,
+    /// Where it stands.
+    pub origin: Origin,
+    /// What it does.
+    pub action: Action,
+    /// Lower comes first in its layer: -1,000,000 to 1,000,000, usually 0.
+    pub priority: i32,
+    /// Whether it takes part.
+    pub enabled: bool,
+    /// After this moment it does not take part.
+    pub expires: Option<Timestamp>,
+    /// Programs.
+    pub program: Vec<ProgramPattern>,
+    /// Programs of the process that started it.
+    pub parent: Vec<ProgramPattern>,
+    /// Users, by id or name.
+    pub user: Vec<Glob>,
+    /// Command lines.
+    pub command_line: Vec<Glob>,
+    /// Who began it.
+    pub direction: Option<Direction>,
+    /// IP protocol numbers.
+    pub protocol: Vec<u8>,
+    /// Remote ends.
+    pub remote: Vec<Remote>,
+    /// Local ports.
+    pub local_port: Vec<RangeInclusive<u16>>,
+    /// Local interfaces.
+    pub interface: Vec<Glob>,
+    /// A CEL expression that must hold, too. Evaluated last.
+    pub when: Option<Arc<str>>,
+    /// How long its answer holds.
+    pub lifetime: Lifetime,
+    /// Whether its decisions go into the log.
+    pub log: bool,
+    /// For people.
+    pub note: Option<Arc<str>>,
+}
+
+/// Where a rule stands.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The file, relative to the directory of rules, with `/`: `user/answers.toml`.
+    pub file: Arc<str>,
+    /// The line of its head, from 1.
+    pub line: u32,
+}
+
+/// What names programs: all that is given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ProgramPattern {
+    /// Its path.
+    pub path: Option<PathPattern>,
+    /// SHA-256 of its contents, lower-case hexadecimal.
+    pub sha256: Option<Arc<str>>,
+    /// Who signed it.
+    pub publisher: Option<Glob>,
+    /// Its package.
+    pub package: Option<Glob>,
+    /// The service it runs as.
+    pub service: Option<Glob>,
+}
+
+/// What names files.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum PathPattern {
+    /// A full path.
+    Exact(Arc<str>),
+    /// A file name, in any folder.
+    Name(Arc<str>),
+    /// A path with `*` (not across folders), `**` (across), `?`, `[...]` or `{a,b}`.
+    Glob(Arc<str>),
+}
+
+/// Text with `*` and `?`; case does not matter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Glob(pub Arc<str>);
+
+/// A remote end: `host`, `host:port`, `:port`, each with or without `/protocol`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Remote {
+    /// Which hosts.
+    pub host: Host,
+    /// Which ports; all when `None`.
+    pub ports: Option<RangeInclusive<u16>>,
+    /// Which IP protocol; all when `None`.
+    pub protocol: Option<u8>,
+}
+
+/// Which hosts.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Host {
+    /// All: `*`.
+    Any,
+    /// An address or a prefix: `10.0.0.1`, `2001:db8::/32`.
+    Net(IpNet),
+    /// From an address to another of the same family: `10.0.0.1-10.0.0.9`.
+    Range(IpAddr, IpAddr),
+    /// That name alone: `example.com`. Lower case, A-labels, no final dot.
+    Domain(Arc<str>),
+    /// That name and every name below it: `.example.com`, kept without the first dot.
+    DomainTree(Arc<str>),
+    /// A named set: `@ads`. `@loopback`, `@private`, `@link-local` and `@multicast` are built in.
+    Set(Arc<str>),
+}
