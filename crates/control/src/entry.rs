@@ -104,6 +104,8 @@ pub enum Reason {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DefaultWhy {
+    /// The configuration says to ask nobody.
+    Unmatched,
     /// No client that may answer is connected.
     NoClient,
     /// Nobody answered in time.

@@ -23,6 +23,8 @@ pub struct Prompt {
     pub direction: Direction,
     /// The IP protocol number of the first connection.
     pub protocol: u8,
+    /// The local end of the first connection: its port is what the remote asks for when [`Direction::In`].
+    pub local: SocketAddr,
     /// The remote end of the first connection.
     pub remote: SocketAddr,
     /// Its name.
@@ -31,6 +33,10 @@ pub struct Prompt {
     /// What [`Target::Domain`] would mean: the registrable domain.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub domain: Option<Arc<str>>,
+    /// The program asks for more places than have prompts of their own: connections to other places wait here, too, and
+    /// only [`Target::Everything`] covers them.
+    #[serde(default)]
+    pub many: bool,
     /// The rule that asks; `None` when no rule matched.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<RuleName>,
@@ -46,6 +52,8 @@ pub struct Prompt {
     /// How long an answer may hold at most, for the client that reads this: a client that may not change policy, and
     /// nobody where a mandatory rule asks, can say [`Hold::Forever`].
     pub holds: Vec<HoldKind>,
+    /// What to offer first: what the rule that asks says, when that is among `holds`.
+    pub offer: Hold,
 }
 
 /// The answer to a prompt.
@@ -97,7 +105,8 @@ pub enum HoldKind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
-    /// the remote address, port and protocol of the prompt.
+    /// the remote address, port and protocol of the prompt; the local port instead of the remote's when
+    /// [`Direction::In`].
     Remote,
     /// the registrable domain of the prompt.
     Domain,
