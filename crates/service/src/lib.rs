@@ -13,4 +13,7 @@
 pub mod connection;
 pub mod decide;
 pub mod exempt;
+pub mod export;
+pub mod log;
+pub mod metrics;
 pub mod session;
