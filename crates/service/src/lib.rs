@@ -10,10 +10,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clock;
+pub mod config;
 pub mod connection;
+pub mod daemon;
 pub mod decide;
 pub mod exempt;
 pub mod export;
+pub mod gate;
+pub mod identity;
 pub mod log;
 pub mod metrics;
+pub mod names;
 pub mod session;
+pub mod sink;
