@@ -16,8 +16,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod client;
 pub mod entry;
 pub mod filter;
+pub mod line;
 pub mod prompt;
 pub mod protocol;
 pub mod status;

@@ -36,6 +36,8 @@ pub enum Greeting {
     Welcome(Welcome),
     /// It may not.
     Refusal {
+        /// [`VERSION`] of the service.
+        tollgate: u16,
         /// Why.
         error: Refusal,
     },
@@ -224,6 +226,25 @@ pub struct Refusal {
     /// With [`ErrorKind::BadRules`]: everything that is wrong.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<Problem>,
+}
+
+impl Refusal {
+    /// Refuses.
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), help: None, problems: Vec::new() }
+    }
+
+    /// Says what to do about it.
+    #[must_use]
+    pub fn with_help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    /// Says everything that is wrong with the rules.
+    #[must_use]
+    pub fn with_problems(self, problems: Vec<Problem>) -> Self {
+        Self { problems, ..self }
+    }
 }
 
 /// What kind of refusal.
