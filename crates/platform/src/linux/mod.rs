@@ -1,8 +1,14 @@
-//! Linux, as far as it goes: there is no enforcement point here yet, and every function says so.
+//! Linux: sockets, processes, folders, systemd. There is no enforcement point here yet, and [`open`] says so.
 //!
 //! Neighbours: `crate::windows` is the twin, with the same names.
 
 pub mod console;
+mod control_groups;
+pub mod daemon;
+pub mod dirs;
+pub mod ipc;
+pub mod names;
+pub mod process;
 pub mod service_manager;
 
 use crate::enforcer::{Enforcer, EnforcerError};

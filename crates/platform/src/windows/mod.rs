@@ -1,12 +1,19 @@
-//! Windows: the driver's device, the service manager, the console, drive letters.
+//! Windows: the driver's device, pipes, processes, folders, the service manager, the console, drive letters.
 //!
 //! Invariants: every `unsafe` block is one call, discharged item by item; every handle closes itself. Neighbours:
 //! `crate::linux` is the twin, with the same names.
 #![expect(unsafe_code, reason = "this is where user mode calls the operating system")]
 
 pub mod console;
+pub mod daemon;
 mod device;
+pub mod dirs;
+pub mod files;
+pub mod ipc;
+pub mod names;
+pub mod process;
 pub mod service_manager;
+pub mod signature;
 mod volumes;
 
 pub use device::open;

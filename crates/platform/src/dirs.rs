@@ -1,0 +1,36 @@
+//! Where this system keeps the files of a service, and what rules must know about the machine.
+//!
+//! | what | Linux | Windows |
+//! |---|---|---|
+//! | configuration | `/etc/tollgate/tollgate.toml` | `%ProgramData%\Tollgate\tollgate.toml` |
+//! | rules | `/etc/tollgate/rules` | `%ProgramData%\Tollgate\rules` |
+//! | state | `/var/lib/tollgate` | `%ProgramData%\Tollgate\state` |
+//!
+//! Rules are policy: everybody may read them, administrators write them. State tells who connected where: only the
+//! service and administrators read it. `%ProgramData%` lets every user create folders, so a folder there is ours only
+//! once [`create`] has set its access. Neighbours: `linux::dirs` and `windows::dirs` do it.
+
+#[cfg(unix)]
+pub use crate::linux::dirs::{config_file, create, environment, rules, state};
+#[cfg(windows)]
+pub use crate::windows::dirs::{config_file, create, environment, rules, state};
+
+/// Who may enter a folder, besides administrators and the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Readers {
+    /// Everybody may read: configuration, rules.
+    Everybody,
+    /// Nobody: state.
+    Nobody,
+}
+
+/// What rules must know about the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// Program paths have `\` and no case; else `/`, and case matters.
+    pub has_windows_paths: bool,
+    /// Variables that mean the same for the whole machine: upper-case name, value.
+    pub variables: Vec<(String, String)>,
+    /// The program that resolves names for the others.
+    pub resolver: Option<String>,
+}

@@ -1,0 +1,57 @@
+//! The folders of the Filesystem Hierarchy Standard.
+//!
+//! Neighbours: `windows::dirs` is the twin, with the same names; `crate::dirs` says who may read what.
+
+use crate::dirs::{Environment, Readers};
+use std::fs::{self, DirBuilder, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+/// Where systemd-resolved lives (man 8 systemd-resolved). It looks names up for the programs that ask it.
+const RESOLVED: [&str; 2] = ["/usr/lib/systemd/systemd-resolved", "/lib/systemd/systemd-resolved"];
+
+/// The configuration file.
+pub fn config_file() -> PathBuf {
+    PathBuf::from("/etc/tollgate/tollgate.toml")
+}
+
+/// The directory of rules.
+pub fn rules() -> PathBuf {
+    PathBuf::from("/etc/tollgate/rules")
+}
+
+/// The directory of state.
+pub fn state() -> PathBuf {
+    PathBuf::from("/var/lib/tollgate")
+}
+
+/// Creates a folder with all above it, or sets the access of one that is there.
+pub fn create(folder: &Path, readers: Readers) -> io::Result<()> {
+    let mode = match readers {
+        Readers::Everybody => 0o755,
+        Readers::Nobody => 0o700,
+    };
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above)?;
+    }
+    match DirBuilder::new().mode(mode).create(folder) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        created => created?,
+    }
+    // A link would lead the service to write where another wants it to.
+    if !fs::symlink_metadata(folder)?.is_dir() {
+        let why = format!("{} is not a folder", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+    }
+    fs::set_permissions(folder, Permissions::from_mode(mode))
+}
+
+/// What rules must know about this machine.
+pub fn environment() -> Environment {
+    let resolver = RESOLVED.into_iter().filter_map(|path| fs::canonicalize(path).ok()).find_map(|path| {
+        // The path that the kernel reports is the one without links.
+        path.into_os_string().into_string().ok()
+    });
+    Environment { has_windows_paths: false, variables: Vec::new(), resolver }
+}
