@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Now {
     /// Since an arbitrary moment before the service started. Never goes back.
-    pub mono: Duration,
+    pub monotonic: Duration,
     /// By the clock on the wall, which people and programs set.
     pub wall: Timestamp,
 }
 
 impl Now {
     /// When, by the clock on the wall, a moment of the steady clock is, if nobody sets it meanwhile.
-    pub fn wall_at(&self, mono: Duration) -> Timestamp {
-        let at = match mono.checked_sub(self.mono) {
+    pub fn wall_at(&self, monotonic: Duration) -> Timestamp {
+        let at = match monotonic.checked_sub(self.monotonic) {
             Some(ahead) => self.wall.checked_add(ahead),
-            None => self.wall.checked_sub(self.mono.saturating_sub(mono)),
+            None => self.wall.checked_sub(self.monotonic.saturating_sub(monotonic)),
         };
         at.unwrap_or(self.wall)
     }
@@ -46,6 +46,6 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Now {
-        Now { mono: self.started.elapsed(), wall: Timestamp::now() }
+        Now { monotonic: self.started.elapsed(), wall: Timestamp::now() }
     }
 }

@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ask;
 pub mod clock;
 pub mod config;
 pub mod connection;

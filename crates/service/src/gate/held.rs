@@ -4,6 +4,7 @@
 //! the enforcement point released it). Neighbours: `ask` keeps those that wait for a person; `gate` submits.
 
 use crate::clock::Now;
+use crate::identity::Key;
 use control::entry::{Name, Reason, Verdict};
 use rules::decision::RuleName;
 use rules::facts::{Flow, Identity};
@@ -44,11 +45,16 @@ pub struct Held {
     pub received: Now,
     /// How long it had waited then.
     pub waited: Duration,
-    /// When, by [`Now::mono`], it must be ruled about at the latest, so that the enforcement point's fallback does not.
+    /// When, by [`Now::monotonic`], it must be ruled about at the latest, so that the enforcement point's fallback does not.
     pub deadline: Duration,
 }
 
 impl Held {
+    /// Names its process.
+    pub fn key(&self) -> Key {
+        Key { pid: self.pid, start_key: self.start_key }
+    }
+
     /// Where to, and how, for rules.
     pub fn flow(&self, now: Now) -> Flow<'_> {
         Flow {
