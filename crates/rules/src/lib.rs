@@ -17,6 +17,7 @@
 
 pub mod decision;
 pub mod facts;
+pub mod import;
 pub mod model;
 pub mod ruleset;
 pub mod source;
