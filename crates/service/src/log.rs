@@ -9,6 +9,7 @@
 //! * [`dictionary`]: what many rows share.
 //! * [`retention`]: what is forgotten, and when.
 //! * [`query`]: filters as SQL.
+//! * `turn`: what the writer does, again and again.
 //! * [`writer`]: the thread.
 //!
 //! Invariants: nothing here fails the service. While the database cannot be written, entries wait in the bounded queue,
@@ -21,6 +22,7 @@ pub mod retention;
 pub mod row;
 pub mod schema;
 pub mod store;
+mod turn;
 pub mod writer;
 
 pub use query::{QueryError, Reader};
