@@ -83,17 +83,19 @@ pub struct Step {
 impl Store {
     /// Removes at most [`STEP`] rows that are too old, or too many.
     pub fn forget(&mut self, keep: &Keep<'_>) -> Result<Step, StoreError> {
-        let size = Size::of(&self.connection)?;
         let mut removed = self.remove(
             "DELETE FROM connection WHERE id IN \
             (SELECT id FROM connection WHERE time < ?1 ORDER BY time LIMIT ?2)",
             nanoseconds(keep.from),
+            STEP,
         )?;
+        let size = Size::of(&self.connection)?;
         if removed == 0 && size.used() > keep.bytes {
             removed = self.remove(
                 "DELETE FROM connection WHERE id <= \
                 (SELECT max(id) FROM (SELECT id FROM connection WHERE id > ?1 ORDER BY id LIMIT ?2))",
                 i64::MIN,
+                size.surplus(keep.bytes, self.entries()?),
             )?;
         }
         let size = Size::of(&self.connection)?;
@@ -105,9 +107,9 @@ impl Store {
         Ok(Step { removed, bytes: Size::of(&self.connection)?.total(), more })
     }
 
-    fn remove(&mut self, sql: &str, bound: i64) -> Result<u64, StoreError> {
+    fn remove(&mut self, sql: &str, bound: i64, most: u32) -> Result<u64, StoreError> {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let removed = transaction.prepare_cached(sql)?.execute(params![bound, STEP])? as i64;
+        let removed = transaction.prepare_cached(sql)?.execute(params![bound, most])? as i64;
         transaction.prepare_cached("UPDATE total SET entries = entries - ?1")?.execute([removed])?;
         transaction.commit()?;
         Ok(removed.cast_unsigned())
@@ -161,5 +163,12 @@ impl Size {
 
     const fn used(&self) -> u64 {
         self.pages.saturating_sub(self.free).saturating_mul(self.page_bytes)
+    }
+
+    /// About how many of `entries` fill what is more than `bytes`, and a few more: pages become free as a whole.
+    fn surplus(&self, bytes: u64, entries: u64) -> u32 {
+        let surplus = u128::from(self.used().saturating_sub(bytes));
+        let rows = u128::from(entries) * surplus / u128::from(self.used().max(1));
+        u32::try_from(rows + 100).unwrap_or(STEP).min(STEP)
     }
 }

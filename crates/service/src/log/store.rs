@@ -240,7 +240,7 @@ impl Store {
 
 /// Renames the database `path` and what belongs to it, so that `now` is in its name; returns the new path.
 pub fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, StoreError> {
-    let aside = with_suffix(path, &format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%S%3fZ")));
+    let aside = with_suffix(path, &format!(".corrupt-{}", now.strftime("%Y%m%dT%H%M%S%.3fZ")));
     for suffix in ["-wal", "-shm", ""] {
         let from = with_suffix(path, suffix);
         match fs::rename(&from, with_suffix(&aside, suffix)) {

@@ -196,3 +196,6 @@ impl Turner {
         self.shared.set_state(Source::Fails { why: why.into() });
     }
 }
+
+#[cfg(test)]
+mod tests;

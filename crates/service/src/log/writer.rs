@@ -56,11 +56,20 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            shed: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            entries: AtomicU64::new(0),
+            state: Mutex::new(Source::Fails { why: "it is being opened".into() }),
+        })
+    }
+
     pub(super) fn set_state(&self, state: Source) {
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = state;
     }
 
-    fn state(&self) -> Source {
+    pub(super) fn state(&self) -> Source {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -113,12 +122,7 @@ impl Log {
     pub fn start(path: PathBuf, limits: Limits, clock: Arc<dyn Clock>) -> Self {
         let (entries, taken) = bounded(limits.queue);
         let (notes, noted) = bounded(NOTES);
-        let shared = Arc::new(Shared {
-            shed: AtomicU64::new(0),
-            bytes: AtomicU64::new(0),
-            entries: AtomicU64::new(0),
-            state: Mutex::new(Source::Fails { why: "it is being opened".into() }),
-        });
+        let shared = Shared::new();
         let mut turner = Turner::new(path.clone(), limits, shared.clone());
         turner.turn(clock.now(), &mut Vec::new());
         let first_id = first_id(clock.now().wall, turner.highest_id());

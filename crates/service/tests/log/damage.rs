@@ -66,7 +66,7 @@ fn harmed(harms: &[Harm], header: bool) -> Vec<u8> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_damaged_log_is_read_or_refused_and_written_or_set_aside(

@@ -10,7 +10,7 @@ use service::clock::{Clock, Now};
 use service::log::{Limits, Log};
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// How long a test waits for what must come; only a hang takes so long.
@@ -19,25 +19,21 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-11-23T12:00:00Z.
 pub const NOON: i64 = 1_795_435_200;
 
-/// A clock whose wall a test turns; the steady one is real.
+/// A clock whose wall stands still; the steady one is real.
 pub struct Wall {
     started: Instant,
-    wall: Mutex<Timestamp>,
+    wall: Timestamp,
 }
 
 impl Wall {
     pub fn at(second: i64) -> Arc<Self> {
-        Arc::new(Self { started: Instant::now(), wall: Mutex::new(Timestamp::from_second(second).unwrap()) })
-    }
-
-    pub fn set(&self, second: i64) {
-        *self.wall.lock().unwrap() = Timestamp::from_second(second).unwrap();
+        Arc::new(Self { started: Instant::now(), wall: Timestamp::from_second(second).unwrap() })
     }
 }
 
 impl Clock for Wall {
     fn now(&self) -> Now {
-        Now { monotonic: self.started.elapsed(), wall: *self.wall.lock().unwrap() }
+        Now { monotonic: self.started.elapsed(), wall: self.wall }
     }
 }
 
