@@ -7,7 +7,9 @@
 //! * [`model`]: a rule and its conditions, as types.
 //! * [`facts`]: what is known about a connection.
 //! * [`decision`]: what a ruleset concludes.
-//! * [`ruleset`]: files in, decisions out.
+//! * [`ruleset`]: files in, decisions out. [`explain`]: one decision, rule by rule.
+//! * [`language`]: files to rules; [`floor`]: the rules that are built in; [`when`]: expressions.
+//! * `index`: rules to decisions; `wildcard`: text patterns.
 //!
 //! Invariants: pure: no clock, no file, no operating system; a ruleset with any error in it does not compile; rules are
 //! walked in one order, by layer, priority, file and line, and the first that matches decides. Neighbours: `service`
@@ -15,9 +17,17 @@
 
 #![forbid(unsafe_code)]
 
+pub mod cases;
+pub mod check;
 pub mod decision;
+pub mod explain;
 pub mod facts;
+pub mod floor;
 pub mod import;
+mod index;
+pub mod language;
 pub mod model;
 pub mod ruleset;
 pub mod source;
+pub mod when;
+mod wildcard;

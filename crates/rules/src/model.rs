@@ -72,7 +72,8 @@ impl fmt::Display for Action {
     }
 }
 
-/// How long an answer holds. In text: `once`, `process`, a number with `s`, `m`, `h` or `d`, or `forever`.
+/// How long an answer holds. In text: `once`, `process`, a number with `s`, `m`, `h` or `d`, or `forever`. Without a word
+/// in its rule an `ask` offers [`Self::Process`] first, and the other actions hold [`Self::Forever`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lifetime {
     /// For this connection.
@@ -84,6 +85,26 @@ pub enum Lifetime {
     /// Until the rules change.
     Forever,
 }
+
+impl fmt::Display for Lifetime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = match self {
+            Self::Once => return f.pad("once"),
+            Self::Process => return f.pad("process"),
+            Self::Forever => return f.pad("forever"),
+            Self::For(duration) => duration.as_secs(),
+        };
+        let (unit, name) = LIFETIME_UNITS
+            .into_iter()
+            .rev()
+            .find(|(unit, _)| seconds.is_multiple_of(*unit))
+            .expect("every number is a multiple of one");
+        f.pad(&format!("{}{name}", seconds / unit))
+    }
+}
+
+/// The units of [`Lifetime::For`], in seconds.
+pub(crate) const LIFETIME_UNITS: [(u64, char); 4] = [(1, 's'), (60, 'm'), (3600, 'h'), (86_400, 'd')];
 
 /// A rule.
 #[derive(Clone, Debug, PartialEq)]
@@ -193,4 +214,83 @@ pub enum Host {
     DomainTree(Arc<str>),
     /// A named set: `@ads`. `@loopback`, `@private`, `@link-local` and `@multicast` are built in.
     Set(Arc<str>),
+}
+
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Exact(text) | Self::Name(text) | Self::Glob(text)) = self;
+        f.pad(text)
+    }
+}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Net(net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
+            Self::Net(net) => write!(f, "{net}"),
+            Self::Range(first, last) => write!(f, "{first}-{last}"),
+            Self::Domain(name) => f.write_str(name),
+            Self::DomainTree(name) => write!(f, ".{name}"),
+            Self::Set(name) => write!(f, "@{name}"),
+        }
+    }
+}
+
+/// As it is written in a rule.
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_v6 = match &self.host {
+            Host::Net(net) => net.addr().is_ipv6(),
+            Host::Range(first, _) => first.is_ipv6(),
+            _ => false,
+        };
+        match (&self.host, &self.ports) {
+            (Host::Any, Some(_)) => {}
+            (host, Some(_)) if is_v6 => write!(f, "[{host}]")?,
+            (host, _) => write!(f, "{host}")?,
+        }
+        match &self.ports {
+            Some(ports) if ports.start() == ports.end() => write!(f, ":{}", ports.start())?,
+            Some(ports) => write!(f, ":{}-{}", ports.start(), ports.end())?,
+            None => {}
+        }
+        match self.protocol.map(|number| (number, protocol_name(number))) {
+            Some((_, Some(name))) => write!(f, "/{name}"),
+            Some((number, None)) => write!(f, "/{number}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The IP protocols that have a name here: IANA "Assigned Internet Protocol Numbers".
+pub const PROTOCOLS: [(&str, u8); 12] = [
+    ("icmp", 1),
+    ("igmp", 2),
+    ("tcp", 6),
+    ("udp", 17),
+    ("dccp", 33),
+    ("gre", 47),
+    ("esp", 50),
+    ("ah", 51),
+    ("icmpv6", 58),
+    ("pim", 103),
+    ("sctp", 132),
+    ("udplite", 136),
+];
+
+/// The name of an IP protocol, if it has one here.
+pub fn protocol_name(number: u8) -> Option<&'static str> {
+    PROTOCOLS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
+}
+
+/// Whether a protocol has ports. For the others a condition on a port does not hold.
+pub const fn has_ports(protocol: u8) -> bool {
+    matches!(protocol, 6 | 17 | 33 | 132 | 136)
 }

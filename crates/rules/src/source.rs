@@ -38,3 +38,27 @@ impl fmt::Display for Problem {
         help.as_ref().map_or(Ok(()), |help| write!(f, " ({help})"))
     }
 }
+
+/// Where the lines of a text begin.
+#[derive(Debug)]
+pub struct Lines<'a> {
+    text: &'a str,
+    begins: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    /// Of a text.
+    pub fn new(text: &'a str) -> Self {
+        let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
+        Self { text, begins: std::iter::once(0).chain(after_breaks).collect() }
+    }
+
+    /// The line and the column, in characters, of the byte `at`; both from 1. Past the end: the end.
+    pub fn place(&self, at: usize) -> (u32, u32) {
+        let at = self.text.floor_char_boundary(at);
+        let line = self.begins.partition_point(|begin| *begin <= at);
+        let begin = self.begins[line - 1];
+        let column = self.text[begin..at].chars().count() + 1;
+        (u32::try_from(line).unwrap_or(u32::MAX), u32::try_from(column).unwrap_or(u32::MAX))
+    }
+}
