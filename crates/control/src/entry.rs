@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rules::decision::{Revision, RuleName};
 use rules::facts::Identity;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -60,6 +61,15 @@ pub enum Verdict {
     Permit,
     /// It may not.
     Block,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Permit => "permit",
+            Self::Block => "block",
+        })
+    }
 }
 
 /// Who began a connection.

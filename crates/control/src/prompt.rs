@@ -56,6 +56,12 @@ pub struct Prompt {
     pub offer: Hold,
 }
 
+/// The longest duration of an answer, in seconds: 366 days.
+pub const MAX_SECONDS: u32 = 366 * 86_400;
+
+/// The longest note, in characters.
+pub const MAX_NOTE: usize = 500;
+
 /// The answer to a prompt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Answer {
@@ -65,7 +71,7 @@ pub struct Answer {
     pub hold: Hold,
     /// For what.
     pub target: Target,
-    /// Why, for the rule that a forever answer becomes: at most 500 characters.
+    /// Why, for the rule that a forever answer becomes: at most [`MAX_NOTE`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
 }
@@ -80,7 +86,7 @@ pub enum Hold {
     Process,
     /// For this long.
     Duration {
-        /// In seconds: 1 to 31,622,400 (366 days).
+        /// In seconds: 1 to [`MAX_SECONDS`].
         seconds: u32,
     },
     /// As a rule in the `user` layer.
@@ -99,6 +105,17 @@ pub enum HoldKind {
     Duration,
     /// [`Hold::Forever`].
     Forever,
+}
+
+impl From<Hold> for HoldKind {
+    fn from(hold: Hold) -> Self {
+        match hold {
+            Hold::Once => Self::Once,
+            Hold::Process => Self::Process,
+            Hold::Duration { .. } => Self::Duration,
+            Hold::Forever => Self::Forever,
+        }
+    }
 }
 
 /// What an answer is for: this program of this user, and

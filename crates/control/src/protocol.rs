@@ -21,6 +21,24 @@ pub const MAX_LINE: usize = 1 << 20;
 /// How many entries one reply holds at most.
 pub const MAX_ENTRIES: u32 = 500;
 
+/// How many proposed rules one request reviews at most.
+pub const MAX_REVIEWED: usize = 1_000;
+
+/// The names of all requests.
+pub const REQUESTS: [&str; 11] = [
+    "status",
+    "entries",
+    "follow_entries",
+    "follow_prompts",
+    "prompts",
+    "answer",
+    "snooze",
+    "ruleset",
+    "reload",
+    "proposals",
+    "review",
+];
+
 /// The first line of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {

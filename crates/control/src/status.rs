@@ -140,10 +140,13 @@ pub enum Source {
     Off,
 }
 
+/// The longest snooze, in seconds: a day.
+pub const MAX_SNOOZE: u32 = 86_400;
+
 /// A snooze.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snooze {
-    /// For how long, in seconds: 1 to 86,400; `0` ends one.
+    /// For how long, in seconds: 1 to [`MAX_SNOOZE`]; `0` ends one.
     pub seconds: u32,
     /// What to do meanwhile; the configured default when `None`.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -23,5 +23,6 @@ pub mod identity;
 pub mod log;
 pub mod metrics;
 pub mod names;
+pub mod server;
 pub mod session;
 pub mod sink;
