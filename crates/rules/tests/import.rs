@@ -66,13 +66,19 @@ fn an_expression_for_a_prefix_becomes_the_prefix() {
 }
 
 #[test]
+fn an_expression_for_a_part_of_names_becomes_an_expression() {
+    let text = one(ALLOW, r#"{"type":"regexp","operand":"dest.host","data":"\\.example\\.com$|^ads"}"#).unwrap();
+    let when = r#"when = 'remote.name.endsWith(".example.com") || remote.name.startsWith("ads")'"#;
+    assert!(text.contains(when), "{text}");
+}
+
+#[test]
 fn what_cannot_be_said_is_left_out_with_its_reason() {
     let unsaid = [
         (r#"{"type":"simple","operand":"process.hash.md5","data":"00"}"#, "no field"),
         (r#"{"type":"simple","operand":"process.env.HOME","data":"/root"}"#, "no field"),
         (r#"{"type":"simple","operand":"source.ip","data":"10.0.0.1"}"#, "no field"),
-        (r#"{"type":"regexp","operand":"dest.host","data":"example"}"#, "no name"),
-        (r#"{"type":"regexp","operand":"dest.host","data":"\\.example\\.com$"}"#, "no name"),
+        (r#"{"type":"regexp","operand":"dest.host","data":"^a.*b$"}"#, "no name"),
         (r#"{"type":"regexp","operand":"dest.port","data":"443"}"#, "not a list"),
         (r#"{"type":"network","operand":"dest.network","data":"LAN"}"#, "do not know"),
         (r#"{"type":"simple","operand":"process.path","data":"curl"}"#, "no pattern"),

@@ -23,6 +23,7 @@ pub struct Draft {
     pub remote: Vec<String>,
     pub local_port: Vec<String>,
     pub interface: Vec<String>,
+    pub when: Option<String>,
     pub quiet: bool,
     pub note: Option<String>,
 }
@@ -48,6 +49,9 @@ impl Draft {
         insert(&mut table, "remote", &self.remote);
         insert(&mut table, "local_port", &self.local_port);
         insert(&mut table, "interface", &self.interface);
+        if let Some(when) = &self.when {
+            table.insert("when", when.as_str().into());
+        }
         if self.quiet {
             table.insert("log", false.into());
         }

@@ -194,7 +194,17 @@ impl<'a> Conditions<'a> {
         if let Some(operator) = get("protocol") {
             (draft.protocol, family) = protocol(operator)?;
         }
-        let hosts = get("host").map(|operator| hosts(operator, rule, lists, output)).transpose()?;
+        let hosts = match get("host") {
+            Some(operator) if operator.operand == "dest.host" => match names(operator) {
+                Ok(names) => Some(names),
+                Err(why) => {
+                    draft.when = Some(name_expression(operator).ok_or(why)?);
+                    None
+                }
+            },
+            Some(operator) => Some(hosts(operator, rule, lists, output)?),
+            None => None,
+        };
         let ports = get("port").map(ports).transpose()?;
         draft.remote = remotes(hosts, family, ports)?;
         Ok(draft)
@@ -337,7 +347,6 @@ fn hosts(
             Ok(vec![format!("@{}", output.set(&draft::slug(&rule.name), &entries))])
         }
         ("dest.ip", _) => addresses(operator),
-        ("dest.host", _) => names(operator),
         (operand, kind) => Err(format!("{operand:?} cannot be compared by {kind:?}")),
     }
 }
@@ -381,6 +390,25 @@ fn names(operator: &Operator) -> Result<Vec<String>, String> {
     }
     exact.retain(|name| !below.contains(name));
     Ok(below.into_iter().map(|name| format!(".{name}")).chain(exact).collect())
+}
+
+/// An expression about a name, for what names in `remote` cannot say: everything below a name without itself, parts of names.
+fn name_expression(operator: &Operator) -> Option<String> {
+    let plain = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-' | b'_');
+        (!text.is_empty() && text.bytes().all(plain)).then(|| text.to_owned())
+    };
+    let test = |pieces: Vec<Piece>| match pieces.as_slice() {
+        [Piece::Text(text)] => plain(text).map(|text| format!("remote.name == \"{text}\"")),
+        [Piece::Star, Piece::Text(text)] => plain(text).map(|text| format!("remote.name.endsWith(\"{text}\")")),
+        [Piece::Text(text), Piece::Star] => plain(text).map(|text| format!("remote.name.startsWith(\"{text}\")")),
+        [Piece::Star, Piece::Text(text), Piece::Star] => {
+            plain(text).map(|text| format!("remote.name.contains(\"{text}\")"))
+        }
+        _ => None,
+    };
+    let tests: Vec<String> = pieces(operator).ok()?.into_iter().map(test).collect::<Option<_>>()?;
+    Some(tests.join(" || ")).filter(|expression| expression.len() <= crate::when::MAX_EXPRESSION)
 }
 
 /// Hosts and ports together, one of the families alone when that is asked for.
