@@ -99,7 +99,7 @@ impl fmt::Display for Protocol {
     }
 }
 
-fn endpoint(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
+pub(crate) fn endpoint(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
     match ip {
         IpAddr::V4(ip) => SocketAddrV4::new(ip, port).into(),
         IpAddr::V6(ip) => SocketAddrV6::new(ip, port, 0, scope).into(),
@@ -107,14 +107,14 @@ fn endpoint(ip: IpAddr, port: u16, scope: u32) -> SocketAddr {
 }
 
 /// UTF-16LE without the NUL that an application id ends with (learn.microsoft.com FwpmGetAppIdFromFileName0).
-fn utf16(bytes: &[u8]) -> String {
+pub(crate) fn utf16(bytes: &[u8]) -> String {
     let units: Vec<u16> = bytes.as_chunks().0.iter().map(|unit| u16::from_le_bytes(*unit)).collect();
     String::from_utf16_lossy(&units).trim_end_matches('\0').to_owned()
 }
 
 /// `S-1-5-21-...`: revision, identifier authority in network order, sub-authorities (learn.microsoft.com [MS-DTYP]
 /// "SID String Format Syntax" and "SID--Packet Representation").
-fn sid(bytes: &[u8]) -> Option<String> {
+pub(crate) fn sid(bytes: &[u8]) -> Option<String> {
     let ([revision, count, authority @ ..], tail) = bytes.split_first_chunk::<8>()?;
     let (sub_authorities, []) = tail.as_chunks::<4>() else { return None };
     if sub_authorities.len() != usize::from(*count) {

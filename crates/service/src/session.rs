@@ -7,22 +7,20 @@
 
 use crate::connection::Connection;
 use crate::decide::{Because, Decision, Policy};
+use crate::submit::{RETRY_AFTER, SubmitError, Submitter};
 use platform::enforcer::{Attached, Enforcer, EnforcerError, Forgotten, Next};
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 use wire::batch::{self, BatchError};
 use wire::request::{self, RequestFlags};
 use wire::settings::{Fallback, Settings};
-use wire::verdict::{Answer, MAX_ANSWERS, Outcome, RequestId, Scope, Verdict};
+use wire::verdict::{RequestId, Scope, Verdict};
+
+pub use crate::submit::Fate;
 
 /// How long to wait for requests at a time when there is nothing else to do.
 const IDLE: Duration = Duration::from_secs(60);
-/// How long to wait before answers that could not be submitted are submitted again.
-const RETRY_AFTER: Duration = Duration::from_millis(20);
-/// How many times in a row submitting may fail.
-const MAX_FAILURES: u32 = 50;
 
 /// An attachment. Dropping it detaches.
 pub struct Session {
@@ -31,8 +29,7 @@ pub struct Session {
     settings: Settings,
     policy: Policy,
     is_stopped: Arc<AtomicBool>,
-    unsubmitted: VecDeque<(Connection, Decision)>,
-    failures: u32,
+    submitter: Submitter<(Connection, Decision)>,
     summary: Summary,
 }
 
@@ -44,15 +41,6 @@ pub trait Observer {
     fn reported(&mut self, report: &Report);
     /// That many reports were lost because they were not taken in time.
     fn lost_reports(&mut self, count: u32);
-}
-
-/// What became of a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
-    /// It is in force.
-    Accepted,
-    /// Its request was gone.
-    Stale,
 }
 
 /// A connection that the enforcement point decided itself.
@@ -118,14 +106,14 @@ impl Session {
     /// Attaches to `enforcer`, with `settings` in force.
     pub fn attach(enforcer: Box<dyn Enforcer>, settings: Settings, policy: Policy) -> Result<Self, EnforcerError> {
         let attached = enforcer.attach(&settings)?;
+        let enforcer: Arc<dyn Enforcer> = enforcer.into();
         Ok(Self {
-            enforcer: enforcer.into(),
+            submitter: Submitter::new(enforcer.clone()),
+            enforcer,
             attached,
             settings,
             policy,
             is_stopped: Arc::default(),
-            unsubmitted: VecDeque::new(),
-            failures: 0,
             summary: Summary::default(),
         })
     }
@@ -149,7 +137,7 @@ impl Session {
     fn decide_until_stopped(&mut self, observer: &mut dyn Observer) -> Result<(), SessionError> {
         let mut batch = Vec::new();
         while !self.is_stopped.load(Ordering::Acquire) {
-            let patience = if self.unsubmitted.is_empty() { IDLE } else { RETRY_AFTER };
+            let patience = if self.submitter.is_empty() { IDLE } else { RETRY_AFTER };
             match self.enforcer.next(&mut batch, patience)? {
                 Next::Batch => self.decide(&batch, observer)?,
                 Next::Interrupted | Next::TimedOut => {}
@@ -159,13 +147,12 @@ impl Session {
         Ok(())
     }
 
-    /// Verdicts of a mode that is over must not outlive it, unless the fallback is to go by them.
+    /// Verdicts of a mode that is over must not outlive it.
     fn leave_nothing(&self) -> Result<(), SessionError> {
-        let fallbacks = [self.settings.fallback_outbound, self.settings.fallback_inbound];
-        if self.policy.remember != Scope::OPERATION && !fallbacks.contains(&Fallback::LAST) {
-            self.enforcer.forget(Forgotten::All)?;
+        if self.policy.remember == Scope::OPERATION {
+            return Ok(());
         }
-        Ok(())
+        Ok(forget_all(&*self.enforcer, &self.settings)?)
     }
 
     fn decide(&mut self, batch: &[u8], observer: &mut dyn Observer) -> Result<(), SessionError> {
@@ -174,53 +161,49 @@ impl Session {
             self.summary.lost_reports += u64::from(head.dropped_reports);
             observer.lost_reports(head.dropped_reports);
         }
+        let mut decided = Vec::new();
         for view in requests {
             let view = view.map_err(SessionError::BadBatch)?;
             let connection = Connection::read(&view);
             if connection.flags.contains(RequestFlags::HELD) {
                 let decision = self.policy.decide(&connection);
-                self.unsubmitted.push_back((connection, decision));
+                decided.push((connection, decision));
             } else {
                 self.summary.reported += 1;
                 let (verdict, because) = (view.request.verdict, view.request.because);
                 observer.reported(&Report { connection, verdict, because });
             }
         }
+        // It is closed by nobody.
+        drop(self.submitter.add(decided));
         Ok(())
     }
 
-    /// Submits what is decided. What the enforcement point does not take for a passing reason stays for the next time.
     fn submit(&mut self, observer: &mut dyn Observer) -> Result<(), SessionError> {
-        while !self.unsubmitted.is_empty() {
-            let answers: Vec<Answer> = self
-                .unsubmitted
-                .iter()
-                .take(MAX_ANSWERS as usize)
-                .map(|(connection, decision)| decision.answer(connection))
-                .collect();
-            match self.enforcer.submit(&answers) {
-                Ok(outcomes) => {
-                    self.failures = 0;
-                    for (outcome, (connection, decision)) in
-                        outcomes.iter().zip(self.unsubmitted.drain(..answers.len()))
-                    {
-                        let fate = match *outcome {
-                            Outcome::ACCEPTED => Fate::Accepted,
-                            Outcome::STALE => Fate::Stale,
-                            _ => return Err(SessionError::BadAnswer(connection.id)),
-                        };
-                        self.summary.count(&decision, fate);
-                        observer.decided(&connection, &decision, fate);
-                    }
-                }
-                Err(EnforcerError::Os { .. }) if self.failures < MAX_FAILURES => {
-                    self.failures += 1;
-                    break;
-                }
-                Err(error) => return Err(error.into()),
-            }
+        let summary = &mut self.summary;
+        let submitted = self.submitter.submit(
+            |(connection, decision)| decision.answer(connection),
+            |(connection, decision), fate| {
+                summary.count(&decision, fate);
+                observer.decided(&connection, &decision, fate);
+            },
+        );
+        Ok(submitted?)
+    }
+}
+
+/// Has the enforcement point forget what it remembers, unless its fallback is to go by that.
+pub fn forget_all(enforcer: &dyn Enforcer, settings: &Settings) -> Result<(), EnforcerError> {
+    let fallbacks = [settings.fallback_outbound, settings.fallback_inbound];
+    if fallbacks.contains(&Fallback::LAST) { Ok(()) } else { enforcer.forget(Forgotten::All) }
+}
+
+impl From<SubmitError> for SessionError {
+    fn from(error: SubmitError) -> Self {
+        match error {
+            SubmitError::Enforcer(error) => Self::Enforcer(error),
+            SubmitError::BadAnswer(id) => Self::BadAnswer(id),
         }
-        Ok(())
     }
 }
 

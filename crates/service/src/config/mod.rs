@@ -1,6 +1,31 @@
-//! The configuration: what the service does, apart from rules.
+//! The configuration: what the service does, apart from rules. One TOML file; every key may be left out.
 //!
-//! Neighbours: `parse` reads a file; `daemon` carries it out.
+//! | key | what | values | default |
+//! |---|---|---|---|
+//! | `unmatched` | connections that no rule decides, or for which a rule says `ask` | `ask`, `learn`, `permit`, `block` | `ask` |
+//! | `remember` | how widely the driver may remember verdicts | `none`, `remote`, `program` | `none` |
+//! | `operators` | * the group whose members may look, and answer their own prompts | a name | `tollgate` |
+//! | `names` | * whether to listen to name lookups | `true`, `false` | `true` |
+//! | `fallback.outbound`, `.inbound` | what the driver answers without the service | `permit`, `block`, `last` | `permit` |
+//! | `ask.default` | when nobody answers, or is there to | `permit`, `block` | `permit` |
+//! | `ask.timeout` | how long a connection waits for a person | 1s to 9m | `30s` |
+//! | `ask.snooze` | while prompts are snoozed | `permit`, `block` | as `ask.default` |
+//! | `limits.held` | how many connections the driver may hold | 1 to 131,072 | 4,096 |
+//! | `limits.held_per_process` | how many of them of one process | 1 to `held` | 1,024 |
+//! | `limits.remembered` | how many verdicts the driver may remember | 0 to 2,097,152 | 16,384 |
+//! | `limits.clients` | * how many clients may be connected | 1 to 256 | 32 |
+//! | `log.enabled` | * whether entries are kept | `true`, `false` | `true` |
+//! | `log.path` | * the log's file | a full path | `log.db` in the directory of state |
+//! | `log.keep` | * how long entries are kept | 1h to 3,660d | `30d` |
+//! | `log.size` | * how large the log may grow | 1M to 1024G | `512M` |
+//! | `syslog.file`, `.socket`, `.udp`, `.tcp` | * where entries go as RFC 5424 messages; one of them | a full path; an address with port | nowhere |
+//! | `metrics.listen` | * where Prometheus scrapes | a loopback address with port | nowhere |
+//!
+//! A `*` marks what is read at a start only. Invariants: a file with anything wrong in it is refused as a whole, with
+//! everything that is wrong. Neighbours: `parse` reads a file; `daemon` carries it out.
+
+mod parse;
+mod section;
 
 use control::entry::Verdict;
 use control::status::Unmatched;
@@ -49,12 +74,10 @@ pub struct Fallbacks {
 pub struct Ask {
     /// `default`: when nobody answers, or is there to.
     pub default: Verdict,
-    /// `timeout`: how long a connection waits for a person: 1 second to 9 minutes.
+    /// `timeout`: how long a connection waits for a person.
     pub timeout: Duration,
     /// `snooze`: while prompts are snoozed, and the one who did so said nothing else; `default` when `None`.
     pub snooze: Option<Verdict>,
-    /// `linger`: how long a prompt that nobody answered stays to be answered for the next attempt: up to an hour.
-    pub linger: Duration,
 }
 
 /// How much may wait.
@@ -66,10 +89,6 @@ pub struct Limits {
     pub held_per_process: u32,
     /// `remembered`: how many verdicts the enforcement point may remember.
     pub remembered: u32,
-    /// `prompts`: how many prompts may be open.
-    pub prompts: u32,
-    /// `waiting_per_prompt`: how many connections may wait for one prompt.
-    pub waiting_per_prompt: u32,
     /// `clients`: how many clients may be connected.
     pub clients: u32,
 }
@@ -81,9 +100,9 @@ pub struct Log {
     pub enabled: bool,
     /// `path`: its file; `log.db` in the directory of state when `None`.
     pub path: Option<PathBuf>,
-    /// `keep_days`: how long entries are kept.
+    /// `keep`: how long entries are kept.
     pub keep: Duration,
-    /// `keep_bytes`: how large it may grow.
+    /// `size`: how large it may grow, in bytes.
     pub bytes: u64,
 }
 
@@ -110,20 +129,8 @@ impl Default for Config {
             operators: "tollgate".to_owned(),
             names: true,
             fallback: Fallbacks { outbound: Fallback::PERMIT, inbound: Fallback::PERMIT },
-            ask: Ask {
-                default: Verdict::Permit,
-                timeout: Duration::from_secs(30),
-                snooze: None,
-                linger: Duration::from_secs(5 * 60),
-            },
-            limits: Limits {
-                held: 4_096,
-                held_per_process: 1_024,
-                remembered: 16_384,
-                prompts: 64,
-                waiting_per_prompt: 256,
-                clients: 32,
-            },
+            ask: Ask { default: Verdict::Permit, timeout: Duration::from_secs(30), snooze: None },
+            limits: Limits { held: 4_096, held_per_process: 1_024, remembered: 16_384, clients: 32 },
             log: Log { enabled: true, path: None, keep: DAY * 30, bytes: 512 << 20 },
             syslog: None,
             metrics: None,

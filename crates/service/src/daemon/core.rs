@@ -1,28 +1,147 @@
-//! What is shared between the threads of the service, and what clients are served from.
+//! What the threads of the service share.
 //!
-//! Neighbours: `server` calls this for clients.
+//! Neighbours: `daemon` starts the threads; `server` serves clients from this.
 
-use control::status::Status;
-use rules::ruleset::Ruleset;
+use crate::clock::Now;
+use crate::config::Config;
+use crate::gate::Gate;
+use crate::gate::keep::Keeper;
+use crate::journal::{Event, Journal};
+use crate::policy::{Read, Rules};
+use control::status::{Counters, Log, Source, Status};
+use jiff::Timestamp;
 use rules::source::Problem;
-use std::sync::Arc;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// The service, as its other threads and its clients see it.
-pub struct Core {}
+/// The service, as its threads and its clients see it.
+pub struct Core {
+    /// Connections that are held.
+    pub gate: Arc<Gate>,
+    /// The attachment.
+    pub keeper: Arc<Keeper>,
+    pub(super) journal: Journal,
+    pub(super) config_file: Option<PathBuf>,
+    started: Timestamp,
+    config_refused: Mutex<Vec<Problem>>,
+    names: Mutex<Source>,
+}
 
 impl Core {
+    pub(super) fn new(
+        gate: Arc<Gate>,
+        keeper: Arc<Keeper>,
+        config_file: Option<PathBuf>,
+        journal: Journal,
+        now: Now,
+    ) -> Self {
+        let (config_refused, names) = (Mutex::default(), Mutex::new(Source::Off));
+        Self { gate, keeper, journal, config_file, started: now.wall, config_refused, names }
+    }
+
     /// How the service does, truthfully.
     pub fn status(&self) -> Status {
-        todo!()
+        let now = self.gate.clock.now();
+        let (counts, snoozed_until) = self.gate.with_asks(now, |asks| (asks.counts(), asks.snoozed_until(now)));
+        let mut rules = self.gate.policy.status();
+        rules.refused.extend(self.config_refused().iter().cloned());
+        Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started: self.started,
+            gate: self.keeper.status(),
+            rules,
+            unmatched: self.gate.config.load().unmatched,
+            snoozed_until,
+            prompts: counts.prompts,
+            counters: Counters {
+                prompts: counts.opened,
+                answered: counts.answered,
+                waiting: counts.waiting,
+                ..self.gate.outlet.counters.read()
+            },
+            log: Log { state: Source::Off, bytes: 0, entries: 0 },
+            names: self.names().clone(),
+        }
     }
 
     /// The rules in force.
-    pub fn ruleset(&self) -> Arc<Ruleset> {
-        todo!()
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.gate.policy.rules())
     }
 
     /// Reads rules and configuration again, now. Gives everything that is wrong; what was in force then stays.
     pub fn reload(&self) -> Result<(), Vec<Problem>> {
-        todo!()
+        let mut problems = self.reload_config().err().unwrap_or_default();
+        let read = self.gate.policy.read(self.gate.clock.now());
+        self.rules_read(&read);
+        if let Read::Refused(refused) = read {
+            problems.extend(refused);
+        }
+        if problems.is_empty() { Ok(()) } else { Err(problems) }
+    }
+
+    /// Carries out what came of reading the rules, and says so.
+    pub(super) fn rules_read(&self, read: &Read) {
+        match read {
+            Read::Same => {}
+            Read::InForce => {
+                self.gate.rules_changed();
+                self.tell_rules();
+            }
+            Read::Refused(problems) => self.tell(&Event::RulesRefused(problems.clone())),
+        }
+    }
+
+    /// Says what a start found.
+    pub(super) fn tell_start(&self) {
+        let refused = self.gate.policy.refused();
+        if !refused.is_empty() {
+            self.tell(&Event::RulesRefused(refused));
+        }
+        self.tell_rules();
+    }
+
+    /// Puts the configuration in force that is in its file now.
+    pub(super) fn reload_config(&self) -> Result<(), Vec<Problem>> {
+        let Some(file) = &self.config_file else { return Ok(()) };
+        let read = Config::read(file);
+        *self.config_refused() = read.as_ref().err().cloned().unwrap_or_default();
+        match read {
+            Ok(config) => {
+                if config != **self.gate.config.load() {
+                    self.gate.change_config(config);
+                    self.tell(&Event::Configured);
+                }
+                Ok(())
+            }
+            Err(problems) => {
+                self.tell(&Event::ConfigRefused(problems.clone()));
+                Err(problems)
+            }
+        }
+    }
+
+    /// Where names come from, from now on.
+    pub(super) fn set_names(&self, source: Source) {
+        *self.names() = source;
+    }
+
+    pub(super) fn tell(&self, event: &Event) {
+        (self.journal)(self.gate.clock.now(), event);
+    }
+
+    fn tell_rules(&self) {
+        let rules = self.gate.policy.rules();
+        let (revision, count) = (rules.ruleset.revision().clone(), rules.ruleset.rules().len());
+        self.tell(&Event::Rules { revision, count, instead: rules.instead });
+    }
+
+    fn config_refused(&self) -> MutexGuard<'_, Vec<Problem>> {
+        self.config_refused.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Source> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::clock::Now;
 use crate::identity::Key;
-use control::entry::{Name, Reason, Verdict};
+use control::entry::{DefaultWhy, Name, Reason, Verdict};
 use rules::decision::RuleName;
 use rules::facts::{Flow, Identity};
 use std::net::SocketAddr;
@@ -47,6 +47,8 @@ pub struct Held {
     pub waited: Duration,
     /// When, by [`Now::monotonic`], it must be ruled about at the latest, so that the enforcement point's fallback does not.
     pub deadline: Duration,
+    /// Whether the rule that asks wants it in the log.
+    pub log: bool,
 }
 
 impl Held {
@@ -84,4 +86,12 @@ pub struct Ruling {
     pub lifetime: Option<Duration>,
     /// Whether it goes into the log.
     pub log: bool,
+}
+
+impl Ruling {
+    /// A default, in place of a person.
+    pub fn by_default(verdict: Verdict, why: DefaultWhy) -> Self {
+        let reason = Reason::Default { why };
+        Self { verdict, reason, asked_by: None, scope: Scope::OPERATION, lifetime: None, log: true }
+    }
 }

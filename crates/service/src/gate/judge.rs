@@ -1,0 +1,289 @@
+//! One connection, judged: rules first, then answers, then defaults.
+//!
+//! Invariants: rules are loaded with the state locked, so that after [`Gate::rules_changed`] took the lock nobody judges by
+//! older ones; what is remembered never decides another connection than the rules would. Neighbours: `rules` and `ask`
+//! decide, `parked` keeps what waits for facts.
+
+use crate::ask::waiting::{self, Considered, Decided, Waiting};
+use crate::clock::Now;
+use crate::connection;
+use crate::gate::attachment::Ruled;
+use crate::gate::held::{Held, Ruling};
+use crate::gate::keep::Ended;
+use crate::gate::parked::{Lot, Parked};
+use crate::gate::{Gate, PATIENCE, State};
+use crate::identity::{Key, Known};
+use crate::outlet;
+use crate::policy::Rules;
+use crate::sink::Made;
+use control::entry::{DefaultWhy, EnforcerWhy, Reason, Verdict};
+use rules::decision::{Decision, Judgement};
+use rules::facts::Needs;
+use rules::model::{Action, Lifetime};
+use rules::ruleset::Subject;
+use std::sync::Arc;
+use std::time::Duration;
+use wire::batch::{self, RequestView};
+use wire::request::{self, Because, RequestFlags};
+use wire::settings::{Fallback, Settings};
+use wire::verdict::{self, Scope};
+
+/// How long before the enforcement point's deadline a connection must be ruled about.
+const AHEAD: Duration = Duration::from_secs(2);
+
+/// What becomes of a connection.
+enum Step {
+    /// It has its ruling.
+    Ruled(Box<Ruled>),
+    /// It waits for a person.
+    Asked,
+    /// Rules, or an answer, turn on facts that are being looked up.
+    Needs(Box<Held>),
+}
+
+impl Gate {
+    /// Takes a batch of requests: rules about those that can be ruled about now.
+    pub(super) fn receive(&self, batch: &[u8], attachment: u64) -> Result<(), Ended> {
+        let (head, requests) = batch::requests(batch).map_err(Ended::BadBatch)?;
+        self.outlet.counters.lost_reports.add(head.dropped_reports.into());
+        let now = self.clock.now();
+        let (mut ruled, mut made) = (Vec::new(), Vec::new());
+        {
+            let State { identities, parked } = &mut *self.state();
+            let rules = self.policy.rules();
+            for view in requests {
+                let view = view.map_err(Ended::BadBatch)?;
+                let process = Key { pid: view.request.process_id, start_key: view.request.process_start_key };
+                let known = identities.get_or_insert_with(process, || Known::from_request(&view, &self.volumes));
+                self.ask_idly(process, known);
+                let held = self.held(&view, known, attachment, now);
+                if held.flags.contains(RequestFlags::HELD) {
+                    ruled.extend(self.judge(&rules, known, parked, held, None, now));
+                } else {
+                    made.extend(self.report(&view, held, &rules, now));
+                }
+            }
+        }
+        self.outlet.publish(&made);
+        self.submit(ruled);
+        Ok(())
+    }
+
+    /// Judges connections that waited for facts. Each comes with the moment at which it is given up, if it has one.
+    pub(super) fn judge_again(&self, waiting: Vec<(Held, Option<Duration>)>, now: Now) {
+        if waiting.is_empty() {
+            return;
+        }
+        let mut ruled = Vec::new();
+        {
+            let State { identities, parked } = &mut *self.state();
+            let rules = self.policy.rules();
+            for (mut held, give_up) in waiting {
+                let make = || Known::new(held.identity.clone());
+                let known = identities.get_or_insert_with(held.key(), make);
+                held.identity = known.identity();
+                ruled.extend(self.judge(&rules, known, parked, held, give_up, now));
+            }
+        }
+        self.submit(ruled);
+    }
+
+    /// Judges one. `None`: it waits, for facts or for a person.
+    fn judge(
+        &self,
+        rules: &Arc<Rules>,
+        known: &mut Known,
+        parked: &mut Lot,
+        held: Held,
+        give_up: Option<Duration>,
+        now: Now,
+    ) -> Option<Ruled> {
+        let mut held = match self.decide(rules, known.subject(rules), held, now) {
+            Step::Ruled(ruled) => return Some(*ruled),
+            Step::Asked => return None,
+            Step::Needs(held) => *held,
+        };
+        let give_up = give_up.unwrap_or(now.monotonic + PATIENCE).min(held.deadline);
+        if give_up > now.monotonic && parked.has_room() && !held.identity.pending.is_empty() {
+            self.ask_urgently(held.key(), known);
+            parked.park(Parked { held, give_up });
+            self.wake_timer();
+            return None;
+        }
+        // It waited long enough, or too many wait: the facts count as unknown.
+        Arc::make_mut(&mut held.identity).pending = Needs::empty();
+        let subject = rules.ruleset.subject(held.identity.clone());
+        match self.decide(rules, &subject, held, now) {
+            Step::Ruled(ruled) => Some(*ruled),
+            Step::Asked => None,
+            Step::Needs(held) => {
+                let default = self.config.load().ask.default;
+                Some(Ruled {
+                    held: *held,
+                    ruling: Ruling::by_default(default, DefaultWhy::Unknown),
+                    rules: rules.clone(),
+                })
+            }
+        }
+    }
+
+    /// Rules first, then people.
+    fn decide(&self, rules: &Arc<Rules>, subject: &Subject, held: Held, now: Now) -> Step {
+        let decision = match rules.ruleset.decide(subject, &held.flow(now)) {
+            Judgement::Decided(decision) => decision,
+            Judgement::Needs(_) => return Step::Needs(Box::new(held)),
+        };
+        match decision.action {
+            Action::Permit => Step::Ruled(Box::new(self.ruled(rules, held, Verdict::Permit, decision))),
+            Action::Block => Step::Ruled(Box::new(self.ruled(rules, held, Verdict::Block, decision))),
+            Action::Ask => match self.with_asks(now, |asks| asks.consider(waiting(held, decision), now)) {
+                Considered::Decided(decided) => Step::Ruled(Box::new(answered(decided, rules))),
+                Considered::Held(_) => {
+                    self.wake_timer();
+                    Step::Asked
+                }
+                Considered::Needs(waiting, _) => Step::Needs(Box::new(self::held(waiting))),
+            },
+        }
+    }
+
+    /// A rule decides it.
+    fn ruled(&self, rules: &Arc<Rules>, held: Held, verdict: Verdict, decision: Decision) -> Ruled {
+        let scope = self.scope(&held, &decision);
+        let lifetime = match decision.lifetime {
+            Lifetime::For(lifetime) => Some(lifetime),
+            Lifetime::Once | Lifetime::Process | Lifetime::Forever => None,
+        };
+        let ruling = Ruling { verdict, reason: by_rule(&decision), asked_by: None, scope, lifetime, log: decision.log };
+        Ruled { held, ruling, rules: rules.clone() }
+    }
+
+    /// How widely it may be remembered: as the rules allow and the configuration wants.
+    fn scope(&self, held: &Held, decision: &Decision) -> Scope {
+        let wanted = self.config.load().remember;
+        // To the driver, all programs that it does not know may be one; and it does not know processes.
+        let is_one_program = held.identity.program.path.is_some() && !held.flags.contains(RequestFlags::PATH_TRUNCATED);
+        if !is_one_program || matches!(decision.lifetime, Lifetime::Once | Lifetime::Process) {
+            return Scope::OPERATION;
+        }
+        if wanted.0 < decision.scope.0 { wanted } else { decision.scope }
+    }
+
+    fn held(&self, view: &RequestView<'_>, known: &Known, attachment: u64, now: Now) -> Held {
+        let request = &view.request;
+        let (config, remote) = (self.config.load(), request.remote_ip());
+        let time_left = Duration::from_millis(request.deadline_ms.into()).saturating_sub(AHEAD);
+        Held {
+            attachment,
+            id: request.id,
+            identity: known.identity(),
+            pid: request.process_id,
+            start_key: request.process_start_key,
+            direction: request.direction,
+            protocol: request.protocol,
+            local: connection::endpoint(request.local_ip(), request.local_port, 0),
+            remote: connection::endpoint(remote, request.remote_port, request.remote_scope),
+            name: self.names.name(remote, request.process_id, now.monotonic),
+            interface: None,
+            flags: request.flags(),
+            received: now,
+            waited: Duration::from_millis(request.waited_ms.into()),
+            deadline: now.monotonic + config.ask.timeout.min(time_left),
+            log: true,
+        }
+    }
+
+    /// What the enforcement point decided alone; `None` when it says so in words that we do not know.
+    fn report(&self, view: &RequestView<'_>, held: Held, rules: &Rules, now: Now) -> Option<Made> {
+        let verdict = match view.request.verdict {
+            verdict::Verdict::PERMIT => Verdict::Permit,
+            verdict::Verdict::BLOCK => Verdict::Block,
+            _ => return None,
+        };
+        let why = match view.request.because {
+            Because::CACHED => EnforcerWhy::Cached,
+            Because::LIMIT => EnforcerWhy::Limit,
+            _ => EnforcerWhy::Fallback,
+        };
+        Some(self.outlet.reported(held, verdict, why, rules.ruleset.revision().clone(), now))
+    }
+
+    /// Has the facts of a new process looked up, when nobody waits for them.
+    fn ask_idly(&self, process: Key, known: &mut Known) {
+        if !known.is_queued && !known.identity.pending.is_empty() {
+            known.is_queued = self.lookups.ask(process, false);
+        }
+    }
+
+    /// Has the facts of a process looked up before those of others.
+    pub(super) fn ask_urgently(&self, process: Key, known: &mut Known) {
+        if !known.is_urgent {
+            known.is_urgent = self.lookups.ask(process, true);
+        }
+    }
+}
+
+/// What the fallback of the enforcement point answers. Of `last` the service knows only that it blocks what was never
+/// decided.
+pub(super) fn fallback(direction: request::Direction, settings: &Settings) -> Verdict {
+    let fallback = match direction {
+        request::Direction::INBOUND => settings.fallback_inbound,
+        _ => settings.fallback_outbound,
+    };
+    if fallback == Fallback::PERMIT { Verdict::Permit } else { Verdict::Block }
+}
+
+/// What other rules say about a connection that waits for a person.
+pub(super) fn reconsider(rules: &Rules, waiting: &Waiting<Box<Held>>, now: Now) -> waiting::Ruling {
+    let subject = rules.ruleset.subject(waiting.identity.clone());
+    let decision = match rules.ruleset.decide(&subject, &waiting.token.flow(now)) {
+        Judgement::Decided(decision) => decision,
+        Judgement::Needs(_) => return waiting::Ruling::TakeBack,
+    };
+    match decision.action {
+        Action::Permit => waiting::Ruling::Decided(Verdict::Permit, by_rule(&decision)),
+        Action::Block => waiting::Ruling::Decided(Verdict::Block, by_rule(&decision)),
+        Action::Ask => waiting::Ruling::Ask { asked_by: decision.because, lifetime: decision.lifetime },
+    }
+}
+
+/// The rulings of people, and defaults in their place.
+pub(super) fn answered(decided: Decided<Box<Held>>, rules: &Arc<Rules>) -> Ruled {
+    let Decided { waiting, verdict, reason } = decided;
+    let asked_by = match reason {
+        Reason::Rule { .. } => None,
+        _ => waiting.asked_by.clone(),
+    };
+    let held = held(waiting);
+    let ruling = Ruling { verdict, reason, asked_by, scope: Scope::OPERATION, lifetime: None, log: held.log };
+    Ruled { held, ruling, rules: rules.clone() }
+}
+
+/// The connection that waited, as well known as it is now.
+pub(super) fn held(waiting: Waiting<Box<Held>>) -> Held {
+    Held { identity: waiting.identity, ..*waiting.token }
+}
+
+fn waiting(held: Held, decision: Decision) -> Waiting<Box<Held>> {
+    Waiting {
+        request: held.id,
+        identity: held.identity.clone(),
+        pid: held.pid,
+        start_key: held.start_key,
+        direction: outlet::direction(held.direction),
+        protocol: held.protocol,
+        local: held.local,
+        remote: held.remote,
+        name: held.name.clone(),
+        asked_by: decision.because,
+        lifetime: decision.lifetime,
+        deadline: held.deadline,
+        token: Box::new(Held { log: decision.log, ..held }),
+    }
+}
+
+/// Rules that permit or block have names; what nothing matched is asked about.
+fn by_rule(decision: &Decision) -> Reason {
+    let unmatched = Reason::Default { why: DefaultWhy::Unmatched };
+    decision.because.clone().map_or(unmatched, |rule| Reason::Rule { rule })
+}

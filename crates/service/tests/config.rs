@@ -1,0 +1,114 @@
+//! The configuration, read from text.
+
+use control::entry::Verdict;
+use control::status::Unmatched;
+use service::config::{Config, Syslog};
+use std::time::Duration;
+use wire::settings::Fallback;
+use wire::verdict::Scope;
+
+/// Every key, with a value that is not the usual one.
+const EVERYTHING: &str = r#"
+unmatched = "learn"
+remember = "program"
+operators = "wheel"
+names = false
+fallback = { outbound = "block", inbound = "last" }
+
+[ask]
+default = "block"
+timeout = "2m"
+snooze = "permit"
+
+[limits]
+held = 100
+held_per_process = 10
+remembered = 0
+clients = 3
+
+[log]
+enabled = false
+path = "ROOTlog.db"
+keep = "7d"
+size = "64M"
+
+[syslog]
+udp = "[2001:db8::1]:514"
+
+[metrics]
+listen = "[::1]:9599"
+"#;
+
+/// A full path here.
+fn rooted(text: &str) -> String {
+    text.replace("ROOT", if cfg!(windows) { "C:/" } else { "/" })
+}
+
+fn problems(text: &str) -> Vec<String> {
+    let problems = Config::parse("tollgate.toml", text).expect_err(text);
+    problems.iter().map(|problem| format!("{}:{} {}", problem.line, problem.column, problem.message)).collect()
+}
+
+#[test]
+fn a_file_that_says_nothing_is_the_usual_configuration() {
+    assert_eq!(Config::parse("tollgate.toml", ""), Ok(Config::default()));
+    let folder = tempfile::tempdir().unwrap();
+    assert_eq!(Config::read(&folder.path().join("absent.toml")), Ok(Config::default()));
+}
+
+#[test]
+fn every_key_is_read() {
+    let config = Config::parse("tollgate.toml", &rooted(EVERYTHING)).unwrap();
+    assert_eq!((config.unmatched, config.remember), (Unmatched::Learn, Scope::PROGRAM));
+    assert_eq!((config.operators.as_str(), config.names), ("wheel", false));
+    assert_eq!((config.fallback.outbound, config.fallback.inbound), (Fallback::BLOCK, Fallback::LAST));
+    assert_eq!((config.ask.default, config.ask.snooze), (Verdict::Block, Some(Verdict::Permit)));
+    assert_eq!(config.ask.timeout, Duration::from_secs(120));
+    let limits = config.limits;
+    assert_eq!((limits.held, limits.held_per_process, limits.remembered, limits.clients), (100, 10, 0, 3));
+    assert_eq!(config.log.path, Some(rooted("ROOTlog.db").into()));
+    assert_eq!((config.log.enabled, config.log.bytes), (false, 64 << 20));
+    assert_eq!(config.log.keep, Duration::from_secs(7 * 86_400));
+    assert_eq!(config.syslog, Some(Syslog::Udp("[2001:db8::1]:514".parse().unwrap())));
+    assert_eq!(config.metrics, Some("[::1]:9599".parse().unwrap()));
+}
+
+#[test]
+fn everything_that_is_wrong_is_told_at_once_with_its_place() {
+    let told = problems(
+        "unmatched = \"maybe\"\ncolour = 1\n[ask]\ntimeout = \"10m\"\n  default = 3\n[limits]\nheld = 0\n\
+         [metrics]\nlisten = \"0.0.0.0:9599\"\n[log]\npath = \"log.db\"\nsize = \"5\"\n",
+    );
+    let expected = [
+        "1:13 `unmatched` must be one of `ask`, `learn`, `permit`, `block`",
+        "2:1 there is no `colour`",
+        "4:11 `ask.timeout` must be a time from 1s to 9m",
+        "5:13 `ask.default` must be one of",
+        "7:8 `limits.held` must be a whole number from 1 to 131072",
+        "9:10 `metrics.listen` must be an address of this machine's loopback",
+        "11:8 `log.path` must be a full path",
+        "12:8 `log.size` must be a size from 1M to 1024G",
+    ];
+    for wanted in expected {
+        assert!(told.iter().any(|problem| problem.starts_with(wanted)), "{wanted}\n{told:#?}");
+    }
+    assert_eq!(told.len(), expected.len(), "{told:#?}");
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_place() {
+    assert!(problems("names = \n")[0].starts_with("1:"));
+    assert_eq!(problems("ask = 3"), ["1:7 `ask` must be a table"]);
+}
+
+#[test]
+fn entries_go_to_one_place() {
+    let told = problems(&rooted("[syslog]\nfile = \"ROOTa\"\nudp = \"192.0.2.1:514\"\n"));
+    assert_eq!(told, ["3:1 `syslog.udp` is one place too many: entries go to one"]);
+}
+
+#[test]
+fn one_process_may_not_hold_more_than_all() {
+    assert_eq!(Config::parse("", "limits.held = 5").unwrap().limits.held_per_process, 5);
+    assert_eq!(problems("limits = { held = 5, held_per_process = 6 }").len(), 1);
+}
