@@ -20,14 +20,18 @@
 pub mod cases;
 pub mod check;
 pub mod decision;
+pub mod diff;
 pub mod explain;
 pub mod facts;
 pub mod floor;
+pub mod format;
 pub mod import;
 mod index;
 pub mod language;
 pub mod model;
+mod path_glob;
 pub mod ruleset;
+pub mod schema;
 pub mod source;
 pub mod when;
 mod wildcard;

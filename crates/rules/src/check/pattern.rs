@@ -4,8 +4,8 @@
 
 use crate::language::path;
 use crate::model::{Glob, PathPattern, ProgramPattern};
+use crate::path_glob::PathGlob;
 use crate::ruleset::PathStyle;
-use globset::GlobMatcher;
 
 /// What names programs, ready to be compared.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Pattern<'a> {
     program: &'a ProgramPattern,
     style: PathStyle,
     /// The matcher, when the path is a glob.
-    glob: Option<GlobMatcher>,
+    glob: Option<PathGlob>,
 }
 
 impl<'a> Pattern<'a> {
@@ -63,7 +63,7 @@ impl<'a> Pattern<'a> {
     }
 
     fn matches(&self, path: &str) -> bool {
-        self.glob.as_ref().is_some_and(|glob| glob.is_match(path::slashed(path, self.style)))
+        self.glob.as_ref().is_some_and(|glob| glob.matches(&path::slashed(path, self.style)))
     }
 
     /// Whether no program surely matches both.

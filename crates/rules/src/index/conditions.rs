@@ -37,6 +37,8 @@ pub struct Conditions {
 pub struct End {
     /// Which hosts.
     pub hosts: HostTest,
+    /// The class that these hosts are; `None` when they are all hosts.
+    pub class: Option<Class>,
     /// Which ports.
     pub ports: Option<RangeInclusive<u16>>,
     /// Which IP protocol.

@@ -3,8 +3,8 @@
 use crate::facts::{Identity, Needs, Program};
 use crate::language::path;
 use crate::model::PathPattern;
+use crate::path_glob::PathGlob;
 use crate::ruleset::PathStyle;
-use globset::{Candidate, GlobMatcher};
 use std::sync::Arc;
 
 /// A process.
@@ -34,7 +34,7 @@ pub enum PathTest {
     /// The folded file name.
     Name(Arc<str>),
     /// A glob for the slashed path.
-    Glob(Box<GlobMatcher>),
+    Glob(PathGlob),
 }
 
 impl Process {
@@ -58,6 +58,16 @@ impl Path {
         Self { slashed: path::slashed(&folded, style), folded, name_at }
     }
 
+    /// The whole path.
+    pub fn whole(&self) -> &str {
+        &self.folded
+    }
+
+    /// The whole path, with `/` on every system.
+    pub fn slashed(&self) -> &str {
+        &self.slashed
+    }
+
     /// The file name.
     pub fn name(&self) -> &str {
         &self.folded[self.name_at..]
@@ -68,7 +78,7 @@ impl Path {
         match test {
             PathTest::Exact(path) => **path == self.folded,
             PathTest::Name(name) => **name == *self.name(),
-            PathTest::Glob(glob) => glob.is_match_candidate(&Candidate::new(&self.slashed)),
+            PathTest::Glob(glob) => glob.matches(&self.slashed),
         }
     }
 }
@@ -80,7 +90,7 @@ impl PathTest {
             PathPattern::Exact(path) => Self::Exact(path.clone()),
             PathPattern::Name(name) => Self::Name(name.clone()),
             PathPattern::Glob(glob) => {
-                Self::Glob(Box::new(path::glob(glob, style).expect("the language compiled this pattern before")))
+                Self::Glob(path::glob(glob, style).expect("the language compiled this pattern before"))
             }
         }
     }

@@ -6,8 +6,8 @@
 use super::text::excerpt;
 use super::wrong::Wrong;
 use crate::model::PathPattern;
+use crate::path_glob::PathGlob;
 use crate::ruleset::{Environment, PathStyle};
-use globset::{GlobBuilder, GlobMatcher};
 
 /// The longest path pattern, in bytes, after the variables in it are replaced.
 pub const MAX_PATH: usize = 4096;
@@ -71,13 +71,11 @@ pub fn pattern(text: &str, environment: &Environment) -> Result<PathPattern, Wro
 }
 
 /// The matcher of a glob. It is for text that [`slashed`] gave.
-pub fn glob(pattern: &str, style: PathStyle) -> Result<GlobMatcher, Wrong> {
-    let built = GlobBuilder::new(&slashed(&lone_braces(pattern), style))
-        .literal_separator(true)
-        .backslash_escape(style == PathStyle::Unix)
-        .build()
-        .map_err(|error| Wrong::new(format!("`{}` is not a pattern: {}", excerpt(pattern), error.kind())));
-    Ok(built?.compile_matcher())
+pub(crate) fn glob(pattern: &str, style: PathStyle) -> Result<PathGlob, Wrong> {
+    PathGlob::new(&slashed(&lone_braces(pattern), style), style == PathStyle::Unix).map_err(|wrong| Wrong {
+        message: format!("`{}` is not a pattern: {}", excerpt(pattern), wrong.message),
+        ..wrong
+    })
 }
 
 /// A folded path in the form that globs match.
