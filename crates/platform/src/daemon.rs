@@ -18,7 +18,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// The service as Windows and systemd call it.
-pub const SERVICE_NAME: &str = if cfg!(windows) { "Tollgate Service" } else { "tollgate.service" };
+pub const SERVICE_NAME: &str = if cfg!(windows) { "TollgateService" } else { "tollgate.service" };
 
 /// What the service's program is told.
 pub const ARGUMENTS: [&str; 2] = ["run", "--service"];

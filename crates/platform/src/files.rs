@@ -88,5 +88,8 @@ fn rename(beside: &Path, path: &Path) -> io::Result<()> {
 
 #[cfg(windows)]
 fn rename(beside: &Path, path: &Path) -> io::Result<()> {
-    crate::windows::files::rename_durably(beside, path)
+    fs::rename(beside, path)?;
+    // NTFS keeps a log of names; what is in it up to now lasts when a file is flushed (learn.microsoft.com
+    // FlushFileBuffers).
+    OpenOptions::new().write(true).open(path)?.sync_all()
 }

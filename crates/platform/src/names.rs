@@ -7,7 +7,7 @@
 
 #[cfg(any(windows, test))]
 pub(crate) mod dns_client;
-#[cfg(any(unix, test))]
+#[cfg(unix)]
 pub(crate) mod resolved;
 
 #[cfg(unix)]
@@ -36,7 +36,7 @@ pub struct Answer {
 pub enum Event {
     /// A name was resolved.
     Answer(Answer),
-    /// The source ended, for this reason; nothing follows. Watch again after a while.
+    /// The source ended for this reason, or the watch was dropped; nothing follows.
     Ended(String),
 }
 

@@ -4,7 +4,7 @@
 
 use super::console;
 use crate::daemon::{Change, DaemonError, Kind, SERVICE_NAME, State, Status};
-use crate::files;
+use crate::{dirs, files};
 use sd_notify::NotifyState;
 use std::path::Path;
 use std::process::Command;
@@ -108,6 +108,7 @@ pub fn install() -> Result<Change, DaemonError> {
     if !Path::new(BOOTED).exists() {
         return Err(DaemonError::NoManager);
     }
+    dirs::create_all().map_err(|source| refused("creating folders", source))?;
     let change =
         if fs::read_to_string(UNIT_PATH).is_ok_and(|old| old == unit) { Change::Already } else { Change::Done };
     files::replace(Path::new(UNIT_PATH), unit.as_bytes()).map_err(|source| refused("writing the unit", source))?;

@@ -14,7 +14,7 @@ use std::time::Duration;
 /// How long the resolver may take to say that it will tell.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A watch. Dropping it ends it; nothing is told afterwards.
+/// A watch. Dropping it ends it; nothing is told after that returns.
 #[derive(Debug)]
 pub struct Watch {
     socket: UnixStream,
@@ -83,5 +83,74 @@ impl Drop for Watch {
             // A sink that panicked has nothing to say here.
             let _ended = reader.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::net::UnixListener;
+    use std::sync::mpsc;
+    use tempfile::TempDir;
+
+    const READY: &[u8] = b"{\"parameters\":{\"ready\":true},\"continues\":true}\0";
+    const LOOKUP: &[u8] = b"{\"parameters\":{\"question\":[{\"class\":1,\"type\":1,\"name\":\"a.example\"}],\
+        \"answer\":[{\"rr\":{\"key\":{\"class\":1,\"type\":1,\"name\":\"a.example\"},\"address\":[192,0,2,1]}}]}}\0";
+
+    /// A monitor that takes a subscription and then says these things.
+    fn monitor(says: Vec<&'static [u8]>) -> (TempDir, JoinHandle<UnixStream>) {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = UnixListener::bind(folder.path().join("monitor")).unwrap();
+        let thread = thread::spawn(move || {
+            let (mut client, _) = socket.accept().unwrap();
+            let mut subscription = Vec::new();
+            BufReader::new(client.try_clone().unwrap()).read_until(0, &mut subscription).unwrap();
+            assert_eq!(subscription, resolved::SUBSCRIBE);
+            says.iter().for_each(|what| client.write_all(what).unwrap());
+            client
+        });
+        (folder, thread)
+    }
+
+    fn watched(says: Vec<&'static [u8]>) -> (Result<Watch, NamesError>, mpsc::Receiver<Event>, UnixStream) {
+        let (folder, thread) = monitor(says);
+        let (sender, receiver) = mpsc::channel();
+        let watch = watch_at(&folder.path().join("monitor"), move |event| sender.send(event).unwrap());
+        (watch, receiver, thread.join().unwrap())
+    }
+
+    #[test]
+    fn names_are_told_until_the_resolver_ends() {
+        let (watch, events, client) = watched(vec![READY, b"nonsense\0", LOOKUP]);
+        let _watch = watch.unwrap();
+        let Event::Answer(answer) = events.recv().unwrap() else { panic!("no answer") };
+        assert_eq!((answer.name.as_str(), answer.address.to_string().as_str()), ("a.example", "192.0.2.1"));
+        drop(client);
+        assert!(matches!(events.recv().unwrap(), Event::Ended(why) if why.contains("closed")));
+        assert!(events.recv().is_err(), "nothing follows");
+    }
+
+    #[test]
+    fn a_watch_that_is_dropped_tells_nothing_more() {
+        let (watch, events, mut client) = watched(vec![READY]);
+        drop(watch.unwrap());
+        assert!(matches!(events.recv(), Ok(Event::Ended(_))));
+        assert!(client.write_all(LOOKUP).is_err() || events.recv().is_err());
+    }
+
+    #[test]
+    fn a_resolver_that_is_absent_or_refuses_is_an_error_that_says_so() {
+        let absent = watch_at(Path::new("/nowhere/at/all"), |_| ());
+        assert!(matches!(absent, Err(NamesError::NoSource(why)) if why.contains("systemd-resolved")));
+        let (refused, ..) = watched(vec![b"{\"error\":\"org.varlink.service.PermissionDenied\"}\0"]);
+        assert!(matches!(refused, Err(NamesError::AccessDenied(why)) if why.contains("PermissionDenied")));
+    }
+
+    #[test]
+    fn a_message_without_end_ends_the_watch() {
+        let endless: &'static [u8] = Box::leak(vec![b' '; MAX_MESSAGE + 1].into_boxed_slice());
+        let (watch, events, _client) = watched(vec![READY, endless]);
+        let _watch = watch.unwrap();
+        assert!(matches!(events.recv().unwrap(), Event::Ended(why) if why.contains("too long")));
     }
 }

@@ -52,3 +52,43 @@ fn address(text: &str) -> Option<IpAddr> {
         IpAddr::V4(_) => address,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An event's data as the manifest lays it out.
+    fn event(name: &str, status: u32, results: &str) -> Vec<u8> {
+        let text = |text: &str| text.encode_utf16().chain([0]).flat_map(u16::to_le_bytes).collect::<Vec<u8>>();
+        let numbers = [&28_u32.to_le_bytes()[..], &0x4000_6000_u64.to_le_bytes(), &status.to_le_bytes()].concat();
+        [text(name), numbers, text(results)].concat()
+    }
+
+    fn parsed(data: &[u8]) -> Vec<(String, String)> {
+        parse(7, data).into_iter().map(|answer| (answer.name, answer.address.to_string())).collect()
+    }
+
+    #[test]
+    fn a_query_gives_every_address_under_the_name_that_was_asked_for() {
+        let data = event("WWW.Example.com", 0, "type:  5 edge.example.net;::ffff:192.0.2.1;2001:db8::1;192.0.2.2;");
+        let expected = ["192.0.2.1", "2001:db8::1", "192.0.2.2"];
+        assert_eq!(parsed(&data), expected.map(|address| ("www.example.com".to_owned(), address.to_owned())));
+        assert!(parse(7, &data).iter().all(|answer| answer.pid == Some(7)));
+    }
+
+    #[test]
+    fn a_query_that_failed_or_has_no_addresses_gives_nothing() {
+        // DNS_ERROR_RCODE_NAME_ERROR
+        assert_eq!(parsed(&event("example.com", 9003, "192.0.2.1;")), []);
+        assert_eq!(parsed(&event("example.com", 0, "")), []);
+        assert_eq!(parsed(&event("", 0, "192.0.2.1;")), []);
+    }
+
+    #[test]
+    fn data_that_is_cut_anywhere_gives_nothing() {
+        let data = event("example.com", 0, "192.0.2.1;");
+        for length in 0..data.len() {
+            assert_eq!(parsed(&data[..length]), [], "{length}");
+        }
+    }
+}

@@ -137,3 +137,54 @@ fn base64(text: &str) -> Option<Vec<u8>> {
     }
     Some(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As `resolvectl monitor --json=short` shows a lookup of www.example.com, an alias, but for its addresses. The first
+    /// `raw` holds edge.example.net, A, IN, 60 s.
+    const LOOKUP: &str = r#"{"parameters":{"state":"success",
+        "question":[{"class":1,"type":1,"name":"WWW.example.com"},{"class":1,"type":28,"name":"www.example.com"}],
+        "collectedQuestions":[{"class":1,"type":1,"name":"edge.example.net"}],
+        "answer":[
+          {"rr":{"key":{"class":1,"type":5,"name":"www.example.com"},"name":"edge.example.net"},"raw":"AAAB","ifindex":2},
+          {"rr":{"key":{"class":1,"type":1,"name":"edge.example.net"},"address":[192,0,2,1]},
+           "raw":"BGVkZ2UHZXhhbXBsZQNuZXQAAAEAAQAAADwABMAAAgE=","ifindex":2},
+          {"rr":{"key":{"class":1,"type":28,"name":"edge.example.net"},
+           "address":[32,1,13,184,0,0,0,0,0,0,0,0,0,0,0,1]},"raw":"!","ifindex":2}]},"continues":true}"#;
+
+    #[test]
+    fn a_lookup_gives_every_address_under_the_name_that_was_asked_for() {
+        let answer = |address: &str, ttl: Option<u64>| Answer {
+            pid: None,
+            name: "www.example.com".to_owned(),
+            address: address.parse().unwrap(),
+            ttl: ttl.map(Duration::from_secs),
+        };
+        let expected = vec![answer("192.0.2.1", Some(60)), answer("2001:db8::1", None)];
+        assert_eq!(parse(LOOKUP.as_bytes()), Message::Answers(expected));
+    }
+
+    #[test]
+    fn what_has_no_addresses_gives_none() {
+        for text in [
+            r#"{"parameters":{"ready":true},"continues":true}"#,
+            r#"{"parameters":{"state":"rcode-failure","rcode":3,"question":[{"class":1,"type":1,"name":"a.b"}]}}"#,
+            r#"{"parameters":{"question":null,"answer":null}}"#,
+            r#"{"parameters":{"question":[{"class":1,"type":1,"name":"a.b"}],
+                "answer":[{"rr":{"key":{"class":1,"type":1,"name":"a.b"},"address":[1,2,3]}}]}}"#,
+        ] {
+            assert_eq!(parse(text.as_bytes()), Message::Answers(Vec::new()), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_is_told_and_nonsense_is_seen_as_such() {
+        let refusal = r#"{"error":"org.varlink.service.PermissionDenied","parameters":{}}"#;
+        assert_eq!(parse(refusal.as_bytes()), Message::Error("org.varlink.service.PermissionDenied".to_owned()));
+        for length in 0..LOOKUP.len() {
+            assert_eq!(parse(&LOOKUP.as_bytes()[..length]), Message::Nonsense, "{length}");
+        }
+    }
+}

@@ -8,11 +8,13 @@ pub mod console;
 pub mod daemon;
 mod device;
 pub mod dirs;
-pub mod files;
 pub mod ipc;
 pub mod names;
+mod overlapped;
 pub mod process;
+mod security;
 pub mod service_manager;
+mod services;
 pub mod signature;
 mod volumes;
 
