@@ -195,7 +195,7 @@ impl<'a> Output<'a> {
     /// Adds a set and gives the name to refer to it by.
     fn set(&mut self, name: &str, entries: &[String]) -> String {
         let taken = |name: &str| self.sets.iter().any(|set| *set.path == *format!("sets/{name}.txt"));
-        let name = draft::unique(name, taken);
+        let name = draft::unique(&draft::slug(name), taken);
         let mut text = entries.join("\n");
         text.push('\n');
         self.sets.push(SourceFile { path: format!("sets/{name}.txt").into(), text: text.into() });
