@@ -1,10 +1,27 @@
 //! Entries for other programs: JSON lines, OCSF, ECS, and syslog.
 //!
-//! Neighbours: `tollgate log` prints with it, the daemon sends with it.
+//! * [`json`], [`ocsf`], [`ecs`], [`syslog`]: an entry in each form.
+//! * [`target`]: files and sockets.
+//! * [`exporter`]: sends continuously.
+//!
+//! Invariants: an entry becomes one line, whatever is in it; a form is of a pinned version, and adds fields only.
+//! Neighbours: `tollgate log` prints and sends with it, the daemon sends with it; `docs/log.md` shows an example of each.
 
-use control::entry::Entry;
-use std::path::PathBuf;
-use std::sync::Arc;
+pub mod ecs;
+pub mod exporter;
+pub mod json;
+pub mod ocsf;
+pub mod syslog;
+pub mod target;
+
+pub use exporter::Exporter;
+pub use target::Target;
+
+use control::entry::{Confidence, DefaultWhy, Direction, EnforcerWhy, Entry, Reason, Verdict};
+use rules::decision::RuleName;
+use serde_json::Value;
+use std::env;
+use std::fs;
 
 /// A form of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,40 +32,170 @@ pub enum Format {
     Ocsf,
     /// Elastic Common Schema.
     Ecs,
-    /// RFC 5424.
-    Syslog,
+    /// RFC 5424, with a facility.
+    Syslog(syslog::Facility),
 }
 
-/// Where entries are sent.
+/// Where entries come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
-    /// Appended to a file, a line each.
-    File(PathBuf),
-    /// A datagram each, to `host:port`.
-    Udp(String),
-    /// With octet counting, to `host:port`.
-    Tcp(String),
-    /// A datagram each, to a local socket such as `/dev/log`.
-    Unix(PathBuf),
+pub struct Origin {
+    /// The name of this machine, when it is known.
+    pub host: Option<String>,
+    /// The release.
+    pub version: String,
+    /// The process that exports.
+    pub pid: u32,
 }
 
-/// Sends entries on a thread of its own; ends when dropped.
-pub struct Exporter {}
-
-impl Exporter {
-    /// Begins to send. Never fails: it tries again and again, and counts what it dropped meanwhile.
-    pub fn start(target: Target, format: Format) -> Self {
-        let _ = (target, format);
-        todo!()
+impl Origin {
+    /// This process on this machine, as the system's environment or, where there is none, its files tell.
+    pub fn here() -> Self {
+        let host = env::var("COMPUTERNAME").ok().or_else(|| fs::read_to_string("/proc/sys/kernel/hostname").ok());
+        Self {
+            host: host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+        }
     }
+}
 
-    /// Takes `entry` without ever waiting.
-    pub fn put(&self, entry: Arc<Entry>) {
-        todo!("{entry:?}")
+impl Format {
+    /// `entry` as one line, without its end.
+    pub fn line(self, entry: &Entry, origin: &Origin) -> String {
+        match self {
+            Self::Json => json::line(entry),
+            Self::Ocsf => ocsf::event(entry, origin).to_string(),
+            Self::Ecs => ecs::event(entry, origin).to_string(),
+            Self::Syslog(facility) => syslog::message(entry, origin, facility),
+        }
     }
+}
 
-    /// How many entries were dropped.
-    pub fn dropped(&self) -> u64 {
-        todo!()
+/// One sentence about `entry`: what was decided about whom, and why.
+pub fn sentence(entry: &Entry) -> String {
+    let verdict = match entry.verdict {
+        Verdict::Permit => "permitted",
+        Verdict::Block => "blocked",
+    };
+    let program = entry.identity.program.path.as_deref().unwrap_or("an unknown program");
+    let way = match entry.direction {
+        Direction::Out => "to",
+        Direction::In => "from",
+    };
+    let late = if entry.in_force { "" } else { ", too late" };
+    let (place, protocol) = (place(entry), protocol_text(entry.protocol));
+    format!("{verdict} {program} {way} {place}/{protocol} by {}{late}", because(entry))
+}
+
+/// The remote end as a person reads it: its name when there is one.
+pub fn place(entry: &Entry) -> String {
+    match &entry.name {
+        Some(name) => format!("{}:{}", name.text, entry.remote.port()),
+        None => entry.remote.to_string(),
+    }
+}
+
+/// Who decided, in a few words.
+pub fn because(entry: &Entry) -> String {
+    let why = match &entry.reason {
+        Reason::Rule { rule } => return rule.to_string(),
+        Reason::Answer { user, .. } => format!("answer of {user}"),
+        Reason::Default { why } => format!("default: {}", default_text(*why)),
+        Reason::Enforcer { why } => format!("driver: {}", enforcer_text(*why)),
+    };
+    match &entry.asked_by {
+        Some(rule) => format!("{why} ({rule})"),
+        None => why,
+    }
+}
+
+const fn default_text(why: DefaultWhy) -> &'static str {
+    match why {
+        DefaultWhy::Unmatched => "no rule",
+        DefaultWhy::NoClient => "nobody to ask",
+        DefaultWhy::TimedOut => "no answer in time",
+        DefaultWhy::Snoozed => "snoozed",
+        DefaultWhy::Learning => "learning",
+        DefaultWhy::TooMany => "too many prompts",
+        DefaultWhy::Stopping => "service ending",
+        DefaultWhy::Unknown => "facts unknown",
+    }
+}
+
+const fn enforcer_text(why: EnforcerWhy) -> &'static str {
+    match why {
+        EnforcerWhy::Cached => "remembered",
+        EnforcerWhy::Fallback => "fallback",
+        EnforcerWhy::Limit => "limit reached",
+    }
+}
+
+/// The rule that an entry is about: the one that decided, else the one that asked.
+fn rule(entry: &Entry) -> Option<&RuleName> {
+    match &entry.reason {
+        Reason::Rule { rule } => Some(rule),
+        _ => entry.asked_by.as_ref(),
+    }
+}
+
+/// A word for each kind of reason.
+const fn reason_word(reason: &Reason) -> &'static str {
+    match reason {
+        Reason::Rule { .. } => "rule",
+        Reason::Answer { .. } => "answer",
+        Reason::Default { .. } => "default",
+        Reason::Enforcer { .. } => "enforcer",
+    }
+}
+
+const fn confidence_word(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::Ambiguous => "ambiguous",
+        Confidence::OtherProcess => "other_process",
+        Confidence::OwnProcess => "own_process",
+    }
+}
+
+/// IANA's keyword for a protocol in lower case, where a connection of it can be logged.
+const fn protocol_name(protocol: u8) -> Option<&'static str> {
+    Some(match protocol {
+        1 => "icmp",
+        2 => "igmp",
+        6 => "tcp",
+        17 => "udp",
+        41 => "ipv6",
+        47 => "gre",
+        50 => "esp",
+        51 => "ah",
+        58 => "ipv6-icmp",
+        132 => "sctp",
+        136 => "udplite",
+        _ => return None,
+    })
+}
+
+/// A protocol's name, else its number.
+pub fn protocol_text(protocol: u8) -> String {
+    protocol_name(protocol).map_or_else(|| protocol.to_string(), str::to_owned)
+}
+
+/// The last part of a path of any system.
+pub fn file_name(path: &str) -> &str {
+    path.rsplit(['/', '\\']).next().filter(|name| !name.is_empty()).unwrap_or(path)
+}
+
+/// Without what is null, or has nothing in it.
+fn pruned(value: Value) -> Value {
+    let is_something = |value: &Value| match value {
+        Value::Null => false,
+        Value::Object(fields) => !fields.is_empty(),
+        _ => true,
+    };
+    match value {
+        Value::Object(fields) => {
+            let kept = fields.into_iter().map(|(key, value)| (key, pruned(value)));
+            Value::Object(kept.filter(|(_, value)| is_something(value)).collect())
+        }
+        value => value,
     }
 }
