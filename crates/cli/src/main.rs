@@ -11,6 +11,7 @@ mod client;
 mod commands;
 mod failure;
 mod output;
+mod tui;
 
 use clap::Parser;
 use std::process::ExitCode;
