@@ -45,7 +45,7 @@ use jiff::Timestamp;
 use learn::Learned;
 use person::Person;
 use place::Asker;
-use prompts::{Open, Prompts};
+use prompts::{Added, Open, Prompts};
 use rules::facts::Identity;
 use snooze::{Snoozing, TooLong};
 use std::collections::BTreeMap;
@@ -127,11 +127,28 @@ impl<T> Asks<T> {
 
     /// What becomes of this connection.
     pub fn consider(&mut self, waiting: Waiting<T>, now: Now) -> Considered<T> {
-        let asker = Asker::of(&waiting);
-        let waiting = match self.by_answer(&asker, waiting, now) {
-            Ok(considered) => return considered,
-            Err(waiting) => waiting,
-        };
+        self.by_answer_or(Self::by_mode, waiting, now)
+    }
+
+    /// Decides by an answer in force, or else as `otherwise` does.
+    fn by_answer_or(
+        &mut self,
+        otherwise: impl FnOnce(&mut Self, Waiting<T>, Now) -> Considered<T>,
+        waiting: Waiting<T>,
+        now: Now,
+    ) -> Considered<T> {
+        match self.answers.look_up(&Asker::of(&waiting), &waiting, now) {
+            Lookup::Decided(kept) => {
+                let reason = Reason::Answer { prompt: kept.prompt, user: kept.by.clone() };
+                Considered::Decided(waiting.decided(kept.verdict, reason))
+            }
+            Lookup::Needs(needs) => Considered::Needs(waiting, needs),
+            Lookup::Nothing => otherwise(self, waiting, now),
+        }
+    }
+
+    /// Decides as configured, snoozed or deserted; else lets it wait.
+    fn by_mode(&mut self, waiting: Waiting<T>, now: Now) -> Considered<T> {
         let default = self.settings.default;
         let (verdict, why) = match self.settings.unmatched {
             Unmatched::Permit => (Verdict::Permit, DefaultWhy::Unmatched),
@@ -142,34 +159,27 @@ impl<T> Asks<T> {
             }
             Unmatched::Ask => match self.snoozing.verdict(default, now) {
                 Some(verdict) => (verdict, DefaultWhy::Snoozed),
-                None if !self.has_client(asker.user.as_ref()) => (default, DefaultWhy::NoClient),
-                None => return self.ask(waiting, now).map_or_else(Considered::Decided, Considered::Held),
+                None if !self.has_client(Asker::of(&waiting).user.as_ref()) => (default, DefaultWhy::NoClient),
+                None => return self.ask(waiting, now),
             },
         };
         Considered::Decided(waiting.decided(verdict, Reason::Default { why }))
     }
 
-    /// Decides by an answer in force; gives the connection back when there is none.
-    fn by_answer(&self, asker: &Asker, waiting: Waiting<T>, now: Now) -> Result<Considered<T>, Waiting<T>> {
-        match self.answers.look_up(asker, &waiting, now) {
-            Lookup::Decided(kept) => {
-                let reason = Reason::Answer { prompt: kept.prompt, user: kept.by.clone() };
-                Ok(Considered::Decided(waiting.decided(kept.verdict, reason)))
-            }
-            Lookup::Needs(needs) => Ok(Considered::Needs(waiting, needs)),
-            Lookup::Nothing => Err(waiting),
-        }
-    }
-
     /// Lets it wait, or decides by default because too much does.
-    fn ask(&mut self, waiting: Waiting<T>, now: Now) -> Result<u64, Decided<T>> {
+    fn ask(&mut self, waiting: Waiting<T>, now: Now) -> Considered<T> {
         let before = self.prompts.last();
-        let default = self.settings.default;
-        let too_many = |waiting: Waiting<T>| waiting.decided(default, Reason::Default { why: DefaultWhy::TooMany });
-        let id = self.prompts.add(waiting, now).map_err(too_many)?;
-        self.counts.opened += self.prompts.last() - before;
-        self.changes.touch(id);
-        Ok(id)
+        match self.prompts.add(waiting, now) {
+            Added::Waits(id) => {
+                self.counts.opened += self.prompts.last() - before;
+                self.changes.touch(id);
+                Considered::Held(id)
+            }
+            Added::TooMany(waiting) => {
+                let reason = Reason::Default { why: DefaultWhy::TooMany };
+                Considered::Decided(waiting.decided(self.settings.default, reason))
+            }
+        }
     }
 
     fn has_client(&self, owner: Option<&Arc<str>>) -> bool {
@@ -324,14 +334,7 @@ impl<T> Asks<T> {
     /// Lets connections that waited already wait on, unless an answer decides them as they are now.
     fn ask_again(&mut self, waiting: Vec<Waiting<T>>, reconsidered: &mut Reconsidered<T>, now: Now) {
         for waiting in waiting {
-            let considered = match self.by_answer(&Asker::of(&waiting), waiting, now) {
-                Ok(considered) => considered,
-                Err(waiting) => match self.ask(waiting, now) {
-                    Ok(id) => Considered::Held(id),
-                    Err(decided) => Considered::Decided(decided),
-                },
-            };
-            match considered {
+            match self.by_answer_or(Self::ask, waiting, now) {
                 Considered::Decided(decided) => reconsidered.decided.push(decided),
                 Considered::Needs(waiting, _) => reconsidered.taken_back.push(waiting),
                 Considered::Held(_) => {}

@@ -95,6 +95,15 @@ impl<T> Open<T> {
     }
 }
 
+/// What became of a connection that was to wait.
+#[derive(Debug)]
+pub enum Added<T> {
+    /// It waits in this prompt.
+    Waits(u64),
+    /// Too much waits already.
+    TooMany(Waiting<T>),
+}
+
 /// The open prompts.
 #[derive(Debug)]
 pub struct Prompts<T> {
@@ -139,8 +148,8 @@ impl<T> Prompts<T> {
         self.open.values().filter_map(|open| open.closes).chain(waiting).min()
     }
 
-    /// Lets a connection wait. Gives it back when too much waits already.
-    pub fn add(&mut self, waiting: Waiting<T>, now: Now) -> Result<u64, Waiting<T>> {
+    /// Lets a connection wait.
+    pub fn add(&mut self, waiting: Waiting<T>, now: Now) -> Added<T> {
         let asker = Asker::of(&waiting);
         let of_user = |open: &&Open<T>| open.owner() == asker.user.as_ref();
         let waits: usize = self.open.values().filter(of_user).map(|open| open.waiting.len()).sum();
@@ -148,22 +157,22 @@ impl<T> Prompts<T> {
             || waits >= MAX_WAITING_PER_USER
             || self.requests.contains_key(&waiting.request)
         {
-            return Err(waiting);
+            return Added::TooMany(waiting);
         }
-        let Some(key) = self.key_for(asker, &waiting) else { return Err(waiting) };
+        let Some(key) = self.key_for(asker, &waiting) else { return Added::TooMany(waiting) };
         let id = match self.keys.get(&key) {
             Some(id) => *id,
             None => self.open(key, &waiting, now),
         };
-        let Some(open) = self.open.get_mut(&id) else { return Err(waiting) };
+        let Some(open) = self.open.get_mut(&id) else { return Added::TooMany(waiting) };
         if open.waiting.len() >= MAX_WAITING_PER_PROMPT {
-            return Err(waiting);
+            return Added::TooMany(waiting);
         }
         open.closes = None;
         self.requests.insert(waiting.request, id);
         self.deadlines.insert((waiting.deadline, waiting.request.0));
         open.waiting.push(waiting);
-        Ok(id)
+        Added::Waits(id)
     }
 
     /// Which prompt a connection belongs into, which may not be open yet. `None`: there are too many.
@@ -181,10 +190,10 @@ impl<T> Prompts<T> {
         let asking = || self.open.values().filter(|open| !open.waiting.is_empty());
         let room = asking().count() < MAX_PROMPTS
             && asking().filter(|open| open.owner() == asker.user.as_ref()).count() < MAX_PROMPTS_PER_USER;
-        let of_program = asking().filter(|open| open.key.asker == asker).count();
-        if room && of_program < MAX_OWN_PROMPTS {
+        let of_program = || asking().filter(|open| open.key.asker == asker);
+        if room && of_program().filter(|open| !open.is_for_many()).count() < MAX_OWN_PROMPTS {
             Some(own)
-        } else if waits(&many).is_some() || room && of_program < MAX_PROMPTS_PER_PROGRAM {
+        } else if waits(&many).is_some() || room && of_program().count() < MAX_PROMPTS_PER_PROGRAM {
             Some(many)
         } else {
             None

@@ -15,15 +15,14 @@ use super::coverage::{Aim, Coverage, Vouched};
 use super::person::Person;
 use super::prompts::Open;
 use super::refused::AnswerRefused;
-use super::rule::Forever;
-use super::waiting::Decided;
+use super::rule::{Forever, is_link_local};
+use super::waiting::{Considered, Decided};
 use crate::clock::Now;
 use control::entry::Reason;
 use control::prompt::{Answer, Closed, Hold, HoldKind};
 use jiff::Timestamp;
 use rules::decision::RuleName;
 use rules::model::{Layer, Lifetime};
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,7 +48,7 @@ pub struct Answered<T> {
 }
 
 /// What must be made to last.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Lasting {
     /// Nothing.
     Nothing,
@@ -106,12 +105,7 @@ impl<T> Asks<T> {
             }
             Hold::Forever => {
                 let kept = keep(Holds::Ruled { asked_by: shown.asked_by.clone() });
-                let forever = kept.clone().map(|kept| Forever {
-                    kept,
-                    asked_by: shown.asked_by.clone(),
-                    note: answer.note.clone(),
-                    name: shown.name.clone(),
-                });
+                let forever = kept.clone().map(|kept| Forever { kept, asked: shown, note: answer.note.clone() });
                 (vec![kept], forever.map_or(Lasting::Nothing, |forever| Lasting::Rule(Box::new(forever))))
             }
         };
@@ -164,7 +158,9 @@ impl<T> Asks<T> {
             decided.extend(covered.into_iter().map(|waiting| waiting.decided(answer.verdict, reason.clone())));
         }
         for waiting in rest {
-            decided.extend(self.ask(waiting, now).err());
+            if let Considered::Decided(by_default) = self.ask(waiting, now) {
+                decided.push(by_default);
+            }
         }
         decided
     }
@@ -188,7 +184,9 @@ fn check<T>(id: u64, open: &Open<T>, answer: &Answer, by: &Person) -> Result<Aim
         Hold::Duration { seconds } if !(1..=MAX_SECONDS).contains(&seconds) => {
             return Err(AnswerRefused::BadDuration(seconds));
         }
-        Hold::Forever if is_link_local(&aim) => return Err(AnswerRefused::LinkLocal),
+        Hold::Forever if matches!(&aim, Aim::Remote { end, .. } if is_link_local(end.ip())) => {
+            return Err(AnswerRefused::LinkLocal);
+        }
         _ => {}
     }
     if holds(open, by.administrator).contains(&kind(answer.hold)) {
@@ -225,9 +223,4 @@ pub(super) fn offer(lifetime: Lifetime, holds: &[HoldKind]) -> Hold {
         Lifetime::Forever => Hold::Forever,
     };
     if holds.contains(&kind(offer)) { offer } else { Hold::Once }
-}
-
-/// Rules know no scopes (RFC 4007), so an address of one link would be another's, too.
-fn is_link_local(aim: &Aim) -> bool {
-    matches!(aim, Aim::Remote { end, .. } if matches!(end.ip(), IpAddr::V6(ip) if ip.is_unicast_link_local()))
 }

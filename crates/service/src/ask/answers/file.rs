@@ -67,6 +67,16 @@ struct In {
 }
 
 impl Snapshot {
+    /// How many answers it holds.
+    pub fn len(&self) -> usize {
+        self.answers.len()
+    }
+
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.answers.is_empty()
+    }
+
     /// The contents of the file.
     pub fn to_bytes(&self) -> Vec<u8> {
         let out = Out { version: VERSION, boot: &self.boot, answers: &self.answers };
