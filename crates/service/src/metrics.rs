@@ -11,6 +11,7 @@ pub mod scrape;
 
 pub use scrape::Server;
 
+use crate::export::Exporter;
 use crate::metrics::ages::Ages;
 use crate::sink::{Made, Sink};
 use control::entry::{DefaultWhy, EnforcerWhy, Entry, Reason, Verdict};
@@ -22,6 +23,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use std::fmt;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What is said before each name.
@@ -43,6 +45,7 @@ pub struct Metrics {
     by_source: [[Counter; 2]; SOURCES.len()],
     ages: Ages,
     answers: Ages,
+    exporter: OnceLock<Arc<Exporter>>,
 }
 
 impl fmt::Debug for Metrics {
@@ -57,7 +60,7 @@ impl Default for Metrics {
         let by_source = SOURCES.map(|source| {
             ["permit", "block"].map(|verdict| decisions.get_or_create(&Decided { verdict, source }).clone())
         });
-        Self { decisions, by_source, ages: Ages::default(), answers: Ages::default() }
+        Self { decisions, by_source, ages: Ages::default(), answers: Ages::default(), exporter: OnceLock::new() }
     }
 }
 
@@ -82,8 +85,15 @@ impl Metrics {
         self.answers.count(after);
     }
 
-    /// The metrics as text, with what `status` has, and how many entries an exporter `dropped`.
-    pub fn text(&self, status: &Status, dropped: u64) -> String {
+    /// Tells what `exporter` dropped from now on; it is the only one.
+    pub fn watch(&self, exporter: Arc<Exporter>) {
+        // A second one is not ours to count.
+        let _ = self.exporter.set(exporter);
+    }
+
+    /// The metrics as text, with what `status` has.
+    pub fn text(&self, status: &Status) -> String {
+        let dropped = self.exporter.get().map_or(0, |exporter| exporter.dropped());
         let mut registry = Registry::with_prefix(PREFIX);
         registry.register("decisions", "Connections decided, by verdict and by who decided", self.decisions.clone());
         registry.register_with_unit("held", "How long connections were held", Unit::Seconds, self.ages.clone());

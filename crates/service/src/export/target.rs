@@ -3,6 +3,7 @@
 //! Invariants: a line arrives whole or not at all, but over TCP perhaps twice: what was cut by a broken connection is
 //! sent again on the next one. Nothing waits longer than [`PATIENCE`]. Neighbours: `exporter` opens again and again.
 
+use crate::config;
 use crate::export::Format;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -41,6 +42,17 @@ impl fmt::Display for Target {
             Self::Udp(address) => write!(f, "udp://{address}"),
             Self::Tcp(address) => write!(f, "tcp://{address}"),
             Self::Unix(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+impl From<&config::Syslog> for Target {
+    fn from(configured: &config::Syslog) -> Self {
+        match configured {
+            config::Syslog::File(path) => Self::File(path.clone()),
+            config::Syslog::Socket(path) => Self::Unix(path.clone()),
+            config::Syslog::Udp(address) => Self::Udp(address.to_string()),
+            config::Syslog::Tcp(address) => Self::Tcp(address.to_string()),
         }
     }
 }

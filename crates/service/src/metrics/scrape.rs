@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// <https://prometheus.io/docs/specs/om/open_metrics_spec/>
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// What a scrape needs to know: how the service does, and how many entries exporters dropped.
-pub type Asked = Arc<dyn Fn() -> (Status, u64) + Send + Sync>;
+/// Tells how the service does.
+pub type Asked = Arc<dyn Fn() -> Status + Send + Sync>;
 
 /// Answers scrapes; ends when dropped.
 #[derive(Debug)]
@@ -86,10 +86,7 @@ impl Drop for Server {
 fn answer(mut scraper: TcpStream, metrics: &Metrics, asked: &Asked) -> io::Result<()> {
     scraper.set_write_timeout(Some(PATIENCE))?;
     let (status, body) = match read_head(&mut scraper)?.as_deref().map(judge) {
-        Some(Ok(())) => {
-            let (status, dropped) = asked();
-            ("200 OK", metrics.text(&status, dropped))
-        }
+        Some(Ok(())) => ("200 OK", metrics.text(&asked())),
         Some(Err(refused)) => (refused, String::new()),
         None => ("431 Request Header Fields Too Large", String::new()),
     };
