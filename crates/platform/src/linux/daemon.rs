@@ -242,3 +242,54 @@ fn refused(call: &'static str, source: io::Error) -> DaemonError {
         _ => DaemonError::Os { call, source },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command_of(program: &str) -> String {
+        let unit = unit_for(Path::new(program)).unwrap();
+        unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_unit_starts_this_program_wherever_it_is() {
+        assert_eq!(command_of("/opt/tollgate"), "/opt/tollgate run --service");
+        assert_eq!(command_of("/opt/my tools/tollgate"), "\"/opt/my tools/tollgate\" run --service");
+        assert_eq!(command_of("/opt/50%/$x/a\"b"), "\"/opt/50%%/$$x/a\\\"b\" run --service");
+        for bad in ["tollgate", "/opt/a\nExecStartPre=/bin/evil"] {
+            assert!(matches!(unit_for(Path::new(bad)), Err(DaemonError::BadPath(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn systemd_finds_nothing_wrong_with_the_unit() {
+        let folder = tempfile::tempdir().unwrap();
+        let unit = folder.path().join(SERVICE_NAME);
+        fs::write(&unit, unit_for(&this_program().unwrap()).unwrap()).unwrap();
+        let verified = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output();
+        let Ok(verified) = verified else {
+            println!("not run: there is no systemd-analyze here");
+            return;
+        };
+        let said = String::from_utf8_lossy(&verified.stderr);
+        let objections: Vec<&str> = said.lines().filter(|line| line.contains("tollgate.service")).collect();
+        assert_eq!(objections, [""; 0]);
+    }
+
+    #[test]
+    fn a_status_is_read_from_what_systemd_shows() {
+        let shown = "MainPID=77\nExecStart={ path=/opt/t ; argv[]=/opt/t run --service ; ignore_errors=no ; }\n\
+            LoadState=loaded\nActiveState=active\nUnitFileState=enabled\n";
+        let expected = Status {
+            state: State::Running,
+            starts_with_system: true,
+            pid: Some(77),
+            command: "/opt/t run --service".to_owned(),
+        };
+        assert_eq!(read_status(shown).unwrap(), expected);
+        let failed = shown.replace("=active", "=failed").replace("MainPID=77", "MainPID=0");
+        assert_eq!(read_status(&failed).unwrap(), Status { state: State::Stopped, pid: None, ..expected });
+        assert!(matches!(read_status("LoadState=not-found\n"), Err(DaemonError::NotInstalled)));
+    }
+}

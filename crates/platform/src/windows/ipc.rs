@@ -79,15 +79,21 @@ struct Connection {
 /// [`AddrInUse`](io::ErrorKind::AddrInUse) when another process has that name.
 pub fn listen(endpoint: &str, operators: Option<&str>) -> io::Result<Listener> {
     let operators = operators.and_then(Sid::of_account);
-    let descriptor = Descriptor::from_text(&access(operators.as_ref())?)?;
+    let owner = if is_member(None, &Sid::parse(ADMINISTRATORS)?)? {
+        ADMINISTRATORS.to_owned()
+    } else {
+        current_user()?.text()?
+    };
+    let descriptor = Descriptor::from_text(&access(&owner, operators.as_ref())?)?;
     let name = wide(endpoint);
+    let taken = || io::Error::new(io::ErrorKind::AddrInUse, format!("another process listens on {endpoint}"));
+    // The flag below decides, except under Wine, which passes over it.
+    if exists(&name) {
+        return Err(taken());
+    }
     let first = instance(&name, &descriptor, fs_sys::FILE_FLAG_FIRST_PIPE_INSTANCE).map_err(|error| {
-        match error.raw_os_error().map(i32::cast_unsigned) {
-            Some(win::ERROR_ACCESS_DENIED | win::ERROR_PIPE_BUSY) => {
-                io::Error::new(io::ErrorKind::AddrInUse, format!("another process listens on {endpoint}"))
-            }
-            _ => error,
-        }
+        // What another's instance gives, with rights that differ (learn.microsoft.com CreateNamedPipeW).
+        if error.raw_os_error() == Some(win::ERROR_ACCESS_DENIED.cast_signed()) { taken() } else { error }
     })?;
     let operators = operators.map(Arc::new);
     Ok(Listener { name, descriptor, operators, stop: Arc::new(Event::new()?), next: Mutex::new(Some(first)) })
@@ -187,9 +193,9 @@ impl Stream {
         let token = self.end.client_token()?;
         let user = user_of(&token)?;
         let user_id = user.text()?;
-        let is_administrator = user_id == SYSTEM || is_member(&token, &Sid::parse(ADMINISTRATORS)?)?;
+        let is_administrator = user_id == SYSTEM || is_member(Some(&token), &Sid::parse(ADMINISTRATORS)?)?;
         let is_operator = match &self.operators {
-            Some(operators) if !is_administrator => is_member(&token, operators)?,
+            Some(operators) if !is_administrator => is_member(Some(&token), operators)?,
             _ => is_administrator,
         };
         Ok(Peer { user_id, user_name: user.name(), pid, is_administrator, is_operator })
@@ -343,10 +349,18 @@ fn instance(name: &[u16], descriptor: &Descriptor, flags: u32) -> io::Result<Own
     Ok(unsafe { OwnedHandle::from_raw_handle(handle) })
 }
 
+/// Whether some process is the server of that name.
+fn exists(name: &[u16]) -> bool {
+    // SAFETY: `WaitNamedPipeW` needs a name that ends with NUL: `wide` made it.
+    let ok = unsafe { pipe::WaitNamedPipeW(name.as_ptr(), 1) };
+    ok != win::FALSE || last_error() == win::ERROR_SEM_TIMEOUT
+}
+
 /// Who may do what, in the language of security descriptors: nobody from the network; SYSTEM and administrators
-/// everything; operators as much as a client needs.
-fn access(operators: Option<&Sid>) -> io::Result<String> {
-    let mut text = String::from("D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)");
+/// everything; operators as much as a client needs. The owner is named, since a policy of the machine may say which of
+/// two an administrator's things get.
+fn access(owner: &str, operators: Option<&Sid>) -> io::Result<String> {
+    let mut text = format!("O:{owner}D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)");
     if let Some(sid) = operators {
         text.push_str(&format!("(A;;{CLIENT_ACCESS:#x};;;{})", sid.text()?));
     }
@@ -359,8 +373,8 @@ mod tests {
 
     #[test]
     fn operators_cannot_become_servers_of_the_name() {
-        let text = access(Some(&Sid::parse("S-1-5-32-545").unwrap())).unwrap();
-        assert_eq!(text, "D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;S-1-5-32-545)");
+        let text = access(ADMINISTRATORS, Some(&Sid::parse("S-1-5-32-545").unwrap())).unwrap();
+        assert_eq!(text, "O:S-1-5-32-544D:P(D;;GA;;;NU)(A;;GA;;;SY)(A;;GA;;;BA)(A;;0x12019b;;;S-1-5-32-545)");
         Descriptor::from_text(&text).unwrap();
     }
 }

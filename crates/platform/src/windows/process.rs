@@ -44,7 +44,8 @@ pub fn is_running(pid: u32, start_key: u64) -> bool {
 /// Describes a process.
 pub fn describe(pid: u32, start_key: u64) -> Result<Description, ProcessError> {
     let process = Process::open(pid)?;
-    if !process.is(start_key) {
+    // One that has ended can be opened while somebody holds a handle to it.
+    if !process.is(start_key) || process.has_ended() {
         return Err(ProcessError::Gone { pid });
     }
     // The handle keeps the number from being given to another, so all that follows is about one process.

@@ -147,12 +147,13 @@ pub(super) fn user_of(token: &OwnedHandle) -> io::Result<Sid> {
     unsafe { Sid::copy(user.User.Sid) }
 }
 
-/// Whether the group `sid` is enabled in an impersonation token that allows queries.
-pub(super) fn is_member(token: &OwnedHandle, sid: &Sid) -> io::Result<bool> {
+/// Whether the group `sid` is enabled in an impersonation token that allows queries; `None` is for the calling thread.
+pub(super) fn is_member(token: Option<&OwnedHandle>, sid: &Sid) -> io::Result<bool> {
     let mut answer = FALSE;
-    // SAFETY: `CheckTokenMembership` needs an impersonation token that allows queries, which the caller gives, a valid
-    // SID, and room for a BOOL.
-    let ok = unsafe { sec::CheckTokenMembership(token.as_raw_handle(), sid.as_ptr(), &raw mut answer) };
+    let token = token.map_or(ptr::null_mut(), AsRawHandle::as_raw_handle);
+    // SAFETY: `CheckTokenMembership` needs an impersonation token that allows queries, which the caller gives, or null, a
+    // valid SID, and room for a BOOL.
+    let ok = unsafe { sec::CheckTokenMembership(token, sid.as_ptr(), &raw mut answer) };
     done(ok)?;
     Ok(answer != FALSE)
 }
