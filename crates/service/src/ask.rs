@@ -229,9 +229,10 @@ impl<T> Asks<T> {
     /// Time has passed: gives the default to those whose deadline has come.
     pub fn tick(&mut self, now: Now) -> Vec<Decided<T>> {
         let mut decided = Vec::new();
-        for (id, waiting) in self.prompts.take_due(now.monotonic) {
+        let (default, why) = (self.settings.default, DefaultWhy::TimedOut);
+        for (id, due) in self.prompts.take_due(now.monotonic) {
             self.settle(id, now);
-            decided.push(waiting.decided(self.settings.default, Reason::Default { why: DefaultWhy::TimedOut }));
+            decided.extend(due.into_iter().map(|waiting| waiting.decided(default, Reason::Default { why })));
         }
         for (id, open) in self.prompts.close_due(now.monotonic) {
             self.tell_closed(id, &open, Closed::Expired);

@@ -236,12 +236,11 @@ impl<T> Prompts<T> {
     }
 
     /// Takes out all whose deadline has come, with their prompts.
-    pub fn take_due(&mut self, now: Duration) -> Vec<(u64, Waiting<T>)> {
+    pub fn take_due(&mut self, now: Duration) -> Vec<(u64, Vec<Waiting<T>>)> {
         let mut due = Vec::new();
         while let Some((_, request)) = self.deadlines.first().filter(|(deadline, _)| *deadline <= now).copied() {
-            let request = RequestId(request);
-            let Some(id) = self.find(request) else { break };
-            due.extend(self.take(id, |waiting| waiting.request == request).into_iter().map(|waiting| (id, waiting)));
+            let Some(id) = self.find(RequestId(request)) else { break };
+            due.push((id, self.take(id, |waiting| waiting.deadline <= now)));
         }
         due
     }

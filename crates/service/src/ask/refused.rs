@@ -51,9 +51,6 @@ pub enum AnswerRefused {
     /// A link-local address, for ever.
     #[error("a link-local address is another host on another link, so no rule can name this one")]
     LinkLocal,
-    /// The path cannot be written as a rule.
-    #[error("no rule can name a program whose path holds control characters")]
-    Unwritable,
     /// The duration is out of range.
     #[error("an answer holds for 1 to 31622400 seconds, not for {0}")]
     BadDuration(u32),
@@ -86,7 +83,6 @@ impl AnswerRefused {
             Self::NoDomain(_) => "answer for the remote address, or for everything",
             Self::Unknown => "answer once",
             Self::NoProcess => "answer once, or for a time",
-            Self::Unwritable => "answer for a time, or rename the program",
             Self::BadDuration(_) => "at most 366 days; for longer answer for ever",
             Self::LongNote(_) => "shorten it",
         })

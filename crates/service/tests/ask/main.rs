@@ -3,6 +3,7 @@
 mod answering;
 mod asking;
 mod desk;
+mod forever;
 mod lasting;
 mod learning;
 mod lifetimes;
