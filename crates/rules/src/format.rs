@@ -5,17 +5,30 @@
 //! as it is. Neighbours: `import` writes such files; `cli` rewrites files with it.
 
 use crate::language::rule::{KEYS, PROGRAM_KEYS};
+use crate::source::Lines;
 use toml_edit::{Array, Decor, DocumentMut, InlineTable, Item, Key, RawString, Table, Value};
 
 /// The longest line that a list may stand in, in characters.
 const WIDTH: usize = 100;
 
+/// A text is not TOML.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct NotToml {
+    /// The line, from 1.
+    pub line: u32,
+    /// The column in characters, from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+}
+
 /// Formats a file of rules.
-///
-/// # Errors
-/// What is wrong with its TOML.
-pub fn format(text: &str) -> Result<String, toml_edit::TomlError> {
-    let mut document: DocumentMut = text.parse()?;
+pub fn format(text: &str) -> Result<String, NotToml> {
+    let mut document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
+        let (line, column) = Lines::new(text).place(error.span().map_or(0, |span| span.start));
+        NotToml { line, column, message: error.message().to_owned() }
+    })?;
     let mut rules: Vec<(isize, &mut Table)> = Vec::new();
     for (_, item) in document.as_table_mut().iter_mut() {
         if let Item::Table(group) = item {
