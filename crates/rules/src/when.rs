@@ -68,8 +68,11 @@ static ENVIRONMENT: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()
 pub struct Expression {
     program: cel::Program,
     /// The facts that it turns on.
-    needs: Vec<(Needs, fn(&Identity) -> bool)>,
+    needs: Vec<Need>,
 }
+
+/// Facts that an expression may need, and whether what it needs them for is known.
+type Need = (Needs, fn(&Identity) -> bool);
 
 /// What an expression is asked about.
 #[derive(Clone, Copy, Debug)]
@@ -128,9 +131,9 @@ impl Expression {
         }
         let program = ENVIRONMENT.compile(text).map_err(|errors| {
             let Some(error) = errors.errors.first() else { return Wrong::new("this is not an expression") };
-            let what = error.msg.lines().next().unwrap_or_default();
-            let at = offset(text, error.pos);
-            Wrong::new(format!("this is not an expression: {what}")).shift(at)
+            let what = error.msg.lines().next().unwrap_or_default().trim_start_matches("Syntax error: ");
+            let what = what.split(" expecting").next().unwrap_or_default().replace("'<EOF>'", "at the end");
+            Wrong::new(format!("this is not an expression: {what}")).shift(offset(text, error.pos))
         })?;
         let mut walk = Walk { program: &program, needs: Vec::new() };
         walk.check(program.expression(), &mut Vec::new())?;
@@ -170,7 +173,7 @@ fn offset(text: &str, (line, column): (isize, isize)) -> usize {
 /// Checks an expression's tree.
 struct Walk<'p> {
     program: &'p cel::Program,
-    needs: Vec<(Needs, fn(&Identity) -> bool)>,
+    needs: Vec<Need>,
 }
 
 impl Walk<'_> {
@@ -187,7 +190,7 @@ impl Walk<'_> {
             Expr::Ident(name) => self.variable(node, name),
             Expr::Select(select) if !select.test => match &select.operand.expr {
                 Expr::Ident(root) if !locals.contains(&root.as_str()) => {
-                    self.variable(node, &format!("{root}.{}", select.field))
+                    self.variable(&select.operand, &format!("{root}.{}", select.field))
                 }
                 _ => Err(self.wrong(node, format!("`.{}` of something that has no parts", select.field))),
             },
@@ -202,7 +205,11 @@ impl Walk<'_> {
                     || (!locals.is_empty() && OF_MACROS.contains(&name));
                 if !is_known {
                     let wrong = self.wrong(node, format!("there is no function `{name}` here"));
-                    return Err(wrong.known(name, FUNCTIONS));
+                    // The place of a call is that of its parenthesis.
+                    let is_before =
+                        self.program.source_info().source.get(..wrong.at).is_some_and(|s| s.ends_with(name));
+                    let at = if is_before { wrong.at - name.len() } else { wrong.at };
+                    return Err(Wrong { at, ..wrong }.known(name, FUNCTIONS));
                 }
                 call.target.iter().map(|target| &**target).chain(&call.args).try_for_each(|one| self.check(one, locals))
             }
@@ -246,7 +253,7 @@ impl Walk<'_> {
                 of_it => wrong.help(format!("one of {}", of_it.join(", "))),
             });
         }
-        let needed: Option<(Needs, fn(&Identity) -> bool)> = match name {
+        let needed: Option<Need> = match name {
             "program.sha256" => Some((Needs::HASH, |identity| identity.program.sha256.is_some())),
             "program.publisher" => Some((Needs::PUBLISHER, |identity| identity.program.publisher.is_some())),
             "program.package" => Some((Needs::PROCESS, |identity| identity.program.package.is_some())),

@@ -242,7 +242,8 @@ fn a_rule_that_expired_or_is_not_enabled_takes_no_part() {
 #[test]
 fn sets_are_lists_of_names_and_addresses() {
     let set = "# ads\nads.example\n.tracker.example # and all below\n198.51.100.0/24\n10.0.0.5-10.0.0.9\n0.0.0.0 a.example b.example\n127.0.0.1 localhost\n";
-    let rules = "rule.a = {action = \"block\", remote = \"@ads:443\"}\nrule.b = {action = \"permit\", remote = \"@private\"}";
+    let rules =
+        "rule.a = {action = \"block\", remote = \"@ads:443\"}\nrule.b = {action = \"permit\", remote = \"@private\"}";
     let ruleset = compile(&[("sets/ads.txt", set), ("user/a.toml", rules)], &Environment::default());
     let act = |name: Option<&'static str>, remote| action(&ruleset, &git(), &Flow { name, ..flow(TCP, remote) });
     for name in ["ads.example", "tracker.example", "x.y.tracker.example", "b.example"] {
@@ -308,7 +309,8 @@ fn a_decision_is_remembered_no_wider_than_the_rules_before_it_allow() {
     ] {
         let text = format!("rule.a = {{action = \"block\", {first}}}\nrule.b = {{action = \"permit\"}}");
         assert_eq!(scope(&text, remote), Scope::OPERATION, "{first}");
-        let other = format!("rule.a = {{action = \"block\", program = \"ssh\", {first}}}\nrule.b = {{action = \"permit\"}}");
+        let other =
+            format!("rule.a = {{action = \"block\", program = \"ssh\", {first}}}\nrule.b = {{action = \"permit\"}}");
         if !first.starts_with("program") {
             assert_eq!(scope(&other, remote), Scope::PROGRAM, "{first}");
         }

@@ -97,14 +97,17 @@ fn rule() -> impl Strategy<Value = (&'static str, String)> {
 
 fn ruleset() -> impl Strategy<Value = Arc<Ruleset>> {
     prop_oneof![vec(rule(), 0..6), vec(rule(), 10..60)].prop_map(|rules| {
-        let mut files = vec![("sets/names.txt".to_owned(), NAMES.to_owned()), ("sets/mixed.txt".to_owned(), MIXED.to_owned())];
+        let mut files =
+            vec![("sets/names.txt".to_owned(), NAMES.to_owned()), ("sets/mixed.txt".to_owned(), MIXED.to_owned())];
         for layer in ["mandatory", "user", "default"] {
             let of_layer = rules.iter().enumerate().filter(|(_, (of, _))| *of == layer);
             let text = of_layer.map(|(n, (_, text))| format!("[rule.r{n}]\n{text}")).collect();
             files.push((format!("{layer}/a.toml"), text));
         }
-        let files: Vec<_> =
-            files.iter().map(|(path, text)| SourceFile { path: path.as_str().into(), text: text.as_str().into() }).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(path, text)| SourceFile { path: path.as_str().into(), text: text.as_str().into() })
+            .collect();
         let ruleset = Ruleset::compile(&files, &Environment::default());
         Arc::new(ruleset.unwrap_or_else(|problems| panic!("{problems:#?}\n{files:#?}")))
     })
@@ -117,9 +120,8 @@ fn maybe(values: &'static [&'static str]) -> impl Strategy<Value = Option<Arc<st
 const AA: &str = "00000000000000000000000000000000000000000000000000000000000000aa";
 
 fn program(paths: &'static [&'static str]) -> impl Strategy<Value = Program> {
-    (maybe(paths), maybe(&[AA]), maybe(&["Git Project", "Other"]), maybe(&["pack"]), maybe(&["dns", "x"])).prop_map(
-        |(path, sha256, publisher, package, service)| Program { path, sha256, publisher, package, service },
-    )
+    (maybe(paths), maybe(&[AA]), maybe(&["Git Project", "Other"]), maybe(&["pack"]), maybe(&["dns", "x"]))
+        .prop_map(|(path, sha256, publisher, package, service)| Program { path, sha256, publisher, package, service })
 }
 
 fn identity() -> impl Strategy<Value = Identity> {
@@ -142,7 +144,8 @@ fn identity() -> impl Strategy<Value = Identity> {
 }
 
 fn flow() -> impl Strategy<Value = Flow<'static>> {
-    const REMOTES: &[&str] = &["10.0.0.1", "10.0.0.2", "10.1.2.3", "::ffff:10.0.0.4", "2001:db8::1", "fe80::1", "192.0.2.1"];
+    const REMOTES: &[&str] =
+        &["10.0.0.1", "10.0.0.2", "10.1.2.3", "::ffff:10.0.0.4", "2001:db8::1", "fe80::1", "192.0.2.1"];
     let names = [None, Some("example.com"), Some("www.Example.com."), Some("a.example.net"), Some("x.cdn.example")];
     (
         select(&[Direction::OUTBOUND, Direction::INBOUND, Direction(7)][..]),
@@ -235,9 +238,7 @@ fn is_host(host: &Host, flow: &Flow<'_>) -> bool {
         Host::Net(net) => net.contains(&address),
         Host::Range(first, last) => first.is_ipv4() == address.is_ipv4() && *first <= address && address <= *last,
         Host::Domain(domain) => name.as_deref() == Some(domain),
-        Host::DomainTree(domain) => {
-            name.is_some_and(|name| name == **domain || name.ends_with(&format!(".{domain}")))
-        }
+        Host::DomainTree(domain) => name.is_some_and(|name| name == **domain || name.ends_with(&format!(".{domain}"))),
         Host::Set(set) => {
             let text = match &**set {
                 "names" => NAMES,
@@ -339,7 +340,7 @@ fn decide(ruleset: &Ruleset, identity: &Identity, flow: &Flow<'_>) -> Judgement 
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_index_decides_as_a_walk_through_the_rules_does(

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use wire::request::Direction;
 
 /// A rule, compiled.
 #[derive(Debug)]
@@ -30,6 +31,11 @@ pub struct Conditions {
     pub when: Option<Expression>,
     /// The last second in which it takes part.
     until: i64,
+    // What most connections are tested for is kept here, too: a rule is large, and seldom in the cache.
+    direction: Option<Direction>,
+    protocol: Box<[u8]>,
+    /// Whether there are conditions on the local port or the interface.
+    is_about_local: bool,
 }
 
 /// A remote end, compiled.
@@ -142,6 +148,9 @@ impl Conditions {
             remote,
             when: when.map(|when| Expression::compile(when).expect("the language compiled this expression before")),
             until: rule.expires.map_or(i64::MAX, |expires| expires.as_second()),
+            direction: rule.direction,
+            protocol: rule.protocol.as_slice().into(),
+            is_about_local: !(rule.local_port.is_empty() && rule.interface.is_empty()),
             rule,
         }
     }
@@ -187,17 +196,19 @@ impl Conditions {
 
     /// Whether the conditions on the connection hold, `when` excepted; else the first that does not.
     pub fn on_connection(&self, place: &Place<'_>, hosts: &Hosts) -> Result<(), Condition> {
-        let rule = &self.rule;
         let flow = &place.flow;
         let check = |holds: bool, condition| if holds { Ok(()) } else { Err(condition) };
-        check(rule.direction.is_none_or(|direction| direction == flow.direction), Condition::Direction)?;
-        check(rule.protocol.is_empty() || rule.protocol.contains(&flow.protocol), Condition::Protocol)?;
+        check(self.direction.is_none_or(|direction| direction == flow.direction), Condition::Direction)?;
+        check(self.protocol.is_empty() || self.protocol.contains(&flow.protocol), Condition::Protocol)?;
         let remote = |end: &End| end.takes_port(place) && end.hosts.holds(place.address, flow.name, hosts);
         check(self.remote.is_empty() || self.remote.iter().any(remote), Condition::Remote)?;
-        let local = |ports: &RangeInclusive<u16>| place.port.is_some() && ports.contains(&flow.local.port());
-        check(rule.local_port.is_empty() || rule.local_port.iter().any(local), Condition::LocalPort)?;
-        let interface = |name| rule.interface.iter().any(|glob| wildcard::matches(&glob.0, name));
-        check(rule.interface.is_empty() || flow.interface.is_some_and(interface), Condition::Interface)?;
+        if self.is_about_local {
+            let Rule { local_port, interface, .. } = &*self.rule;
+            let local = |ports: &RangeInclusive<u16>| place.port.is_some() && ports.contains(&flow.local.port());
+            check(local_port.is_empty() || local_port.iter().any(local), Condition::LocalPort)?;
+            let is_it = |name| interface.iter().any(|glob| wildcard::matches(&glob.0, name));
+            check(interface.is_empty() || flow.interface.is_some_and(is_it), Condition::Interface)?;
+        }
         check(flow.now <= self.until, Condition::Expires)
     }
 
@@ -238,7 +249,7 @@ impl Conditions {
     /// Whether it has conditions on the connection that are neither on direction, protocol, nor the remote end.
     fn turns_on_more(&self) -> bool {
         let rule = &self.rule;
-        !rule.local_port.is_empty() || !rule.interface.is_empty() || self.when.is_some() || rule.expires.is_some()
+        self.is_about_local || self.when.is_some() || rule.expires.is_some()
     }
 
     /// Whether it has conditions on the connection that the remote end, as an address, does not settle.

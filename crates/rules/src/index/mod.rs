@@ -100,16 +100,13 @@ impl Index {
         for rule in self.particular.of(process.program.as_ref()) {
             let conditions = &self.conditions[rule as usize];
             let by_path = process.program.as_ref().map_or(Holds::Never, |path| conditions.by_path(path));
-            match conditions.on_process(&process) {
-                Ok(needs) => {
-                    rules.push(rule);
-                    if !needs.is_empty() {
-                        needed.push((rule, needs));
-                    } else if by_path == Holds::Always {
-                        for_program.push(rule);
-                    }
+            if let Ok(needs) = conditions.on_process(&process) {
+                rules.push(rule);
+                if !needs.is_empty() {
+                    needed.push((rule, needs));
+                } else if by_path == Holds::Always {
+                    for_program.push(rule);
                 }
-                Err(_) => {}
             }
             if by_path != Holds::Never {
                 uncertain.add(rule, conditions, by_path == Holds::Always);

@@ -13,8 +13,6 @@ use std::ops::ControlFlow;
 const FEW: usize = 12;
 /// How many lists are merged; when there are more, all rules are walked.
 const MAX_LISTS: usize = 24;
-/// The class of all hosts.
-const ANY: Class = Class::MAX;
 /// The port of those that do not name a single one; no rule names it.
 const ALL_PORTS: u16 = 0;
 
@@ -25,7 +23,22 @@ pub struct Postings {
     lists: Option<Lists>,
 }
 
-type Lists = HashMap<(Class, u16), Vec<u32>, RandomState>;
+/// Where each of many rules is found.
+#[derive(Debug, Default)]
+struct Lists {
+    /// Those for all hosts.
+    any: Ports,
+    by_class: HashMap<Class, Ports, RandomState>,
+}
+
+/// Rules for the same hosts.
+#[derive(Debug)]
+enum Ports {
+    /// Not so many that their ports would be looked at before they are tested.
+    Few(Vec<u32>),
+    /// By port; those that do not name a single one are at [`ALL_PORTS`].
+    Many(HashMap<u16, Vec<u32>, RandomState>),
+}
 
 /// Rules in order, of several lists.
 #[derive(Debug)]
@@ -38,26 +51,51 @@ impl Postings {
     /// Of rules that are in order.
     pub fn new(all: Vec<u32>, conditions: &[Conditions]) -> Self {
         let lists = (all.len() > FEW).then(|| {
-            let mut lists = Lists::default();
+            let mut any = Vec::new();
+            let mut by_class: HashMap<Class, Vec<(u16, u32)>, RandomState> = HashMap::default();
             for rule in &all {
                 let ends = &conditions[*rule as usize].remote;
-                let mut add = |key| {
-                    let list: &mut Vec<u32> = lists.entry(key).or_default();
-                    if list.last() != Some(rule) {
-                        list.push(*rule);
-                    }
-                };
                 for end in ends {
                     let single = end.ports.as_ref().filter(|ports| ports.start() == ports.end());
-                    add((end.class.unwrap_or(ANY), single.map_or(ALL_PORTS, |ports| *ports.start())));
+                    let one = (single.map_or(ALL_PORTS, |ports| *ports.start()), *rule);
+                    match end.class {
+                        Some(class) => by_class.entry(class).or_default().push(one),
+                        None => any.push(one),
+                    }
                 }
                 if ends.is_empty() {
-                    add((ANY, ALL_PORTS));
+                    any.push((ALL_PORTS, *rule));
                 }
             }
-            lists
+            let by_class = by_class.into_iter().map(|(class, rules)| (class, Ports::new(rules))).collect();
+            Lists { any: Ports::new(any), by_class }
         });
         Self { all, lists }
+    }
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::Few(Vec::new())
+    }
+}
+
+impl Ports {
+    /// Of ports and rules, which are in order.
+    fn new(rules: Vec<(u16, u32)>) -> Self {
+        if rules.len() <= FEW {
+            let mut rules: Vec<u32> = rules.into_iter().map(|(_, rule)| rule).collect();
+            rules.dedup();
+            return Self::Few(rules);
+        }
+        let mut by_port: HashMap<u16, Vec<u32>, RandomState> = HashMap::default();
+        for (port, rule) in rules {
+            let list = by_port.entry(port).or_default();
+            if list.last() != Some(&rule) {
+                list.push(rule);
+            }
+        }
+        Self::Many(by_port)
     }
 }
 
@@ -77,26 +115,28 @@ impl<'a> Merge<'a> {
         for postings in of {
             match &postings.lists {
                 None => self.add(&postings.all)?,
-                Some(lists) => self.add_class(lists, ANY, place.port)?,
+                Some(lists) => self.add_ports(&lists.any, place.port)?,
             }
         }
         if of.iter().all(|postings| postings.lists.is_none()) {
             return ControlFlow::Continue(());
         }
         hosts.find(place.address, place.flow.name, |class| {
-            of.iter()
-                .filter_map(|postings| postings.lists.as_ref())
-                .try_for_each(|lists| self.add_class(lists, class, place.port))
+            let lists = of.iter().filter_map(|postings| postings.lists.as_ref()?.by_class.get(&class));
+            lists.into_iter().try_for_each(|ports| self.add_ports(ports, place.port))
         })
     }
 
-    fn add_class(&mut self, lists: &'a Lists, class: Class, port: Option<u16>) -> ControlFlow<()> {
-        if let Some(list) = lists.get(&(class, ALL_PORTS)) {
-            self.add(list)?;
-        }
-        match port.filter(|port| *port != ALL_PORTS).and_then(|port| lists.get(&(class, port))) {
-            Some(list) => self.add(list),
-            None => ControlFlow::Continue(()),
+    fn add_ports(&mut self, ports: &'a Ports, port: Option<u16>) -> ControlFlow<()> {
+        match ports {
+            Ports::Few(rules) => self.add(rules),
+            Ports::Many(by_port) => {
+                let named = port.filter(|port| *port != ALL_PORTS);
+                [Some(ALL_PORTS), named].into_iter().flatten().try_for_each(|port| match by_port.get(&port) {
+                    Some(rules) => self.add(rules),
+                    None => ControlFlow::Continue(()),
+                })
+            }
         }
     }
 

@@ -62,6 +62,7 @@ pub fn read(files: &[SourceFile], environment: &Environment) -> Result<Document,
             Err(wrong) => problems.about(&file.path, wrong),
         }
     }
+    places.sort_by(|(a, _), (b, _)| a.path.cmp(&b.path));
     for (file, place) in &places {
         if let Place::Set(name) = place {
             let mut reader = Reader::new(file, &mut problems);

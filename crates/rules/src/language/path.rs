@@ -53,7 +53,8 @@ pub fn pattern(text: &str, environment: &Environment) -> Result<PathPattern, Wro
         );
     }
     let is_glob = is_glob(&text);
-    if !text.contains(slash) && !(style == PathStyle::Windows && text.contains(':')) {
+    let has_folder = text.contains(slash) || (style == PathStyle::Windows && text.contains(':'));
+    if !has_folder {
         return if is_glob {
             checked_glob(format!("**{slash}{text}"), style)
         } else {
@@ -107,7 +108,7 @@ fn is_rooted(text: &str, style: PathStyle) -> bool {
 }
 
 fn is_glob(text: &str) -> bool {
-    lone_braces(text).contains(['*', '?', '{']) || text.contains('[')
+    text.contains(['*', '?', '[']) || lone_braces(text).replace("[{]", "").contains('{')
 }
 
 /// Braces without alternatives in them are part of a name, as in `C:\x\{6d809377-6af0}\y.exe`.
