@@ -32,7 +32,8 @@ enum Outcome {
 type Stage = (&'static str, fn() -> Result<Outcome>);
 
 /// Stages that need nothing of another.
-const SOURCE_STAGES: [Stage; 3] = [("check", check_source), ("host", host_tests), ("miri", miri)];
+const SOURCE_STAGES: [Stage; 4] =
+    [("check", check_source), ("host", host_tests), ("miri", miri), ("platform, wine", platform_under_wine)];
 
 /// Stages that need `dist/`.
 const PACKAGE_STAGES: [Stage; 2] = [("inf under wine", inf_under_wine), ("wine", wine)];
@@ -118,6 +119,12 @@ fn miri() -> Result<Outcome> {
     }
     let packages = MIRI_PACKAGES.iter().flat_map(|package| ["--package", package]);
     counted(nightly(&["test", "--lib"]).args(packages).timeout(MIRI_TIMEOUT).log("test-miri"))
+}
+
+/// The half of `platform` that the host does not run.
+fn platform_under_wine() -> Result<Outcome> {
+    let ran = lab::unit::test(counted)?;
+    Ok(ran.unwrap_or_else(|| Outcome::Skipped("Debian's compiler builds no tests for Windows".into())))
 }
 
 fn inf_under_wine() -> Result<Outcome> {

@@ -40,9 +40,14 @@ fn build() -> Result<Images> {
             engine: user_image("lab-fwpkclnt", &["--lib"], "fwpkclnt.dll")?,
             launch: user_image("lab-launch", &["--bin", "launch"], "launch.exe")?,
             hook: user_image("lab-hook", &["--lib"], "wfphook.dll")?,
-            prng: user_image("lab-prng", &["--lib"], "bcryptprimitives.dll")?,
+            prng: prng()?,
         })
     })
+}
+
+/// Builds what every program needs that was built by a current Rust.
+pub fn prng() -> Result<PathBuf> {
+    user_image("lab-prng", &["--lib"], "bcryptprimitives.dll")
 }
 
 /// Builds the program with very many connections.

@@ -24,6 +24,7 @@ pub mod server;
 mod session;
 mod status;
 pub mod tollgate;
+pub mod unit;
 mod wine;
 
 pub use programs::Program;

@@ -16,7 +16,8 @@ use anyhow::{Context, Result, bail};
 use super::processes;
 use crate::run;
 
-const WINE: &str = "/usr/lib/wine/wine64";
+/// Wine itself.
+pub const PROGRAM: &str = "/usr/lib/wine/wine64";
 const SERVER: &str = "/usr/lib/wine/wineserver64";
 
 /// Longer than any call of Wine's own tools takes on a busy machine.
@@ -58,8 +59,8 @@ impl Wine {
 
     /// Whether Wine is installed, or what to do.
     pub fn check() -> Result<()> {
-        if !Path::new(WINE).exists() {
-            bail!("{WINE} is not there: run `cargo xtask setup`");
+        if !Path::new(PROGRAM).exists() {
+            bail!("{PROGRAM} is not there: run `cargo xtask setup`");
         }
         Ok(())
     }
@@ -151,10 +152,10 @@ impl Wine {
         arguments: &[OsString],
         env: &[(String, String)],
     ) -> Result<Running> {
-        let mut command = self.command(WINE.as_ref());
+        let mut command = self.command(PROGRAM.as_ref());
         command.arg(program).args(arguments).envs(env.iter().map(|(name, value)| (name, value)));
         command.stdout(File::create(&stdout)?).stderr(File::create(&stderr)?);
-        let child = command.spawn().with_context(|| format!("cannot start {WINE}"))?;
+        let child = command.spawn().with_context(|| format!("cannot start {PROGRAM}"))?;
         Ok(Running { child, stdout, stderr })
     }
 
