@@ -317,7 +317,11 @@ impl<T> Asks<T> {
             return reconsidered;
         }
         self.prompts.identify(start_key, identity);
-        let ids: Vec<u64> = self.prompts.iter().map(|(id, _)| id).collect();
+        let concerns = |open: &Open<T>| {
+            let is_its = |waiting: &Waiting<T>| waiting.start_key == start_key;
+            open.shown.start_key == start_key || open.waiting.iter().any(is_its)
+        };
+        let ids: Vec<u64> = self.prompts.iter().filter(|(_, open)| concerns(open)).map(|(id, _)| id).collect();
         let mut known = Vec::new();
         for id in &ids {
             let taken = self.prompts.take(*id, |waiting| waiting.start_key == start_key);
@@ -325,9 +329,7 @@ impl<T> Asks<T> {
         }
         self.ask_again(known, &mut reconsidered, now);
         for id in ids {
-            if self.prompts.get(id).is_some_and(|open| open.waiting.is_empty() || open.shown.start_key == start_key) {
-                self.settle(id, now);
-            }
+            self.settle(id, now);
         }
         reconsidered
     }

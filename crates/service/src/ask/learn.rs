@@ -200,8 +200,7 @@ impl Learned {
         let unsaved = std::mem::take(&mut self.unsaved);
         let file = |id: String| {
             let proposed = self.proposed.get(&id)?;
-            let head =
-                "# Proposed, and not in force: `tollgate rules adopt` or `tollgate rules drop`. Edits in here change nothing.\n";
+            let head = "# Proposed, and not in force: `tollgate rules adopt` or `tollgate rules drop`. Edits in here change nothing.\n";
             let data = toml::to_string(&File { proposed: proposed.clone() }).ok()?;
             Some((file_name(&id), format!("{head}\n{data}\n{}", self.rule(&id, proposed).to_string().trim_start())))
         };

@@ -35,7 +35,8 @@ const MAX_PROCESSES: usize = 64;
 /// How much of a person's name is kept, in characters.
 const MAX_NAME: usize = 256;
 
-/// What an answer did.
+/// What an answer did. The enforcement point has nothing to forget: a connection that is asked about is remembered for its
+/// own operation only ([`rules::decision::Decision::scope`]).
 #[derive(Debug)]
 #[must_use = "programs wait for these verdicts"]
 pub struct Answered<T> {
@@ -43,8 +44,6 @@ pub struct Answered<T> {
     pub decided: Vec<Decided<T>>,
     /// What must be made to last before the person is told that it is done.
     pub lasting: Lasting,
-    /// Whether other connections are decided differently from now on.
-    pub changes_decisions: bool,
 }
 
 /// What must be made to last.
@@ -112,7 +111,7 @@ impl<T> Asks<T> {
         for kept in kept.into_iter().flatten() {
             self.answers.keep(kept, now);
         }
-        Ok(Answered { decided, lasting, changes_decisions: answer.hold != Hold::Once })
+        Ok(Answered { decided, lasting })
     }
 
     /// Why a prompt cannot be answered that is not open, or not this person's.
