@@ -116,9 +116,11 @@ pub struct Coverage {
 }
 
 impl Coverage {
-    /// Whether it covers this connection of this asker, which waits now. What is not known yet does not speak against it:
-    /// the answer is for what waits.
-    pub fn covers<T>(&self, asker: &Asker, waiting: &Waiting<T>) -> bool {
-        self.asker == *asker && self.aim.covers(waiting) && self.vouched.compare(&waiting.identity) != Same::No
+    /// Whether it covers this connection, which waits now. What is not known yet does not speak against it: the answer is
+    /// for what waits.
+    pub fn covers<T>(&self, waiting: &Waiting<T>) -> bool {
+        self.asker == Asker::of(waiting)
+            && self.aim.covers(waiting)
+            && self.vouched.compare(&waiting.identity) != Same::No
     }
 }

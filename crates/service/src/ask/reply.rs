@@ -144,8 +144,8 @@ impl<T> Asks<T> {
         let reason = Reason::Answer { prompt: answered, user: name.clone() };
         let (mut decided, mut rest) = (Vec::new(), Vec::new());
         for id in ids {
-            let covered = self.prompts.take(id, |waiting| coverage.covers(&coverage.asker, waiting));
-            let shown = self.prompts.get(id).is_some_and(|open| coverage.covers(&coverage.asker, &open.shown));
+            let covered = self.prompts.take(id, |waiting| coverage.covers(waiting));
+            let shown = self.prompts.get(id).is_some_and(|open| coverage.covers(&open.shown));
             let closes = id == answered || shown && (answer.hold != Hold::Once || !covered.is_empty());
             if closes && let Some(open) = self.prompts.close(id) {
                 self.counts.answered += 1;
