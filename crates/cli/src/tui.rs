@@ -29,6 +29,9 @@ mod update;
 mod view;
 mod wording;
 
+#[cfg(test)]
+mod tests;
+
 pub use link::{Stream, Trouble};
 pub use run::run;
 pub use theme::Theme;

@@ -37,6 +37,13 @@ pub struct Sample {
     pub blocked: u64,
 }
 
+impl Sample {
+    fn add(&mut self, other: &Self) {
+        self.permitted = self.permitted.saturating_add(other.permitted);
+        self.blocked = self.blocked.saturating_add(other.blocked);
+    }
+}
+
 impl History {
     /// Takes what the service counted until `now`.
     pub fn record(&mut self, now: Timestamp, counters: &Counters) {
@@ -47,8 +54,7 @@ impl History {
             blocked: counters.blocked.saturating_sub(last.blocked),
         };
         if let Some(newest) = self.samples.back_mut() {
-            newest.permitted += sample.permitted;
-            newest.blocked += sample.blocked;
+            newest.add(&sample);
         }
     }
 
@@ -67,8 +73,7 @@ impl History {
             let column = number.div_euclid(i64::try_from(step).unwrap_or(1));
             match summed.back_mut().filter(|(last, _)| *last == column) {
                 Some((_, sum)) => {
-                    sum.permitted += sample.permitted;
-                    sum.blocked += sample.blocked;
+                    sum.add(sample);
                 }
                 None => summed.push_back((column, *sample)),
             }

@@ -196,6 +196,10 @@ fn prompts(model: &mut Model, code: KeyCode) -> Vec<Effect> {
     match code {
         KeyCode::Char('p') => begin(model, Verdict::Permit),
         KeyCode::Char('b') => begin(model, Verdict::Block),
+        KeyCode::PageUp | KeyCode::PageDown => {
+            let scroll = model.prompts.scroll;
+            model.prompts.scroll = scrolled(scroll, code, page(model)).unwrap_or(scroll);
+        }
         KeyCode::Enter if model.prompts.selected().is_some() => say(model, "p permits, b blocks: choose first"),
         code => {
             if let Some(step) = step(code, page(model)) {

@@ -25,6 +25,8 @@ pub struct Prompts {
     pub form: Option<Form>,
     /// Answers that were sent, and are not in force yet.
     sent: HashSet<u64>,
+    /// How many lines are scrolled away of what is told about the selected one.
+    pub scroll: u16,
     /// Whether prompts came since the tab was last looked at.
     pub fresh: bool,
     /// How many were answered while we looked.
@@ -59,6 +61,7 @@ impl Prompts {
         }
         if self.selected == Some(id) {
             self.selected = if ours { next } else { None };
+            self.scroll = 0;
             self.farewell = (!ours).then(|| words.to_owned());
         }
     }
@@ -121,6 +124,7 @@ impl Prompts {
             None => 0,
         };
         self.selected = self.open.keys().nth(next).copied();
+        self.scroll = 0;
         self.farewell = None;
     }
 

@@ -67,6 +67,10 @@ pub fn settle(model: &mut Model) {
             pane.scroll = pane.scroll.min(end);
         }
     }
+    if model.prompts.scroll > 0 {
+        let (_, area) = prompts::split(model, body);
+        model.prompts.scroll = prompts::page(model).map_or(0, |page| page.clamp(area, model.prompts.scroll));
+    }
     if model.rules.scroll > 0 {
         model.rules.scroll = rules::page(model).map_or(0, |page| page.clamp(body, model.rules.scroll));
     }

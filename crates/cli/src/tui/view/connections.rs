@@ -36,7 +36,7 @@ pub fn split(model: &Model, area: Rect) -> (Rect, Rect) {
     if area.width < WIDE {
         return (Rect::ZERO, area);
     }
-    let list = area.width - area.width * 11 / 20;
+    let list = area.width / 2;
     (Rect { width: list, ..area }, Rect { x: area.x + list, width: area.width - list, ..area })
 }
 
@@ -73,7 +73,8 @@ fn summary(model: &Model) -> String {
     let mut summary = if list.input.is_empty() {
         format!(" {}", text::plural(kept, "connection"))
     } else {
-        format!(" {} of {}", text::count(shown), text::plural(kept, "connection"))
+        let filter = clean(&list.input.text(), &model.theme).into_owned();
+        format!(" {} of {} match \"{filter}\"", text::count(shown), text::plural(kept, "connection"))
     };
     if list.is_paused() {
         summary.push_str(&format!("  PAUSED, {} new", text::count(list.came)));
@@ -94,8 +95,8 @@ fn why_empty(model: &Model) -> String {
         }
         (Link::Connecting, _) => "Connecting to the service ...".to_owned(),
         (Link::Down { why, help, .. }, _) => {
-            let help = help.as_ref().map(|help| format!(" {help}.")).unwrap_or_default();
-            format!("No service: {why}.{help} This window connects by itself as soon as there is one.")
+            let help = help.as_ref().map(|help| format!("; {help}")).unwrap_or_default();
+            format!("No service: {why}{help}. This window connects by itself as soon as there is one.")
         }
         (Link::Up(_), Some(Gate::Detached { why, .. })) => {
             format!("No connections yet, and none will come: the service is not attached to the gate: {why}.")
@@ -144,6 +145,7 @@ impl Columns {
         if self.held > 0 {
             heading.push_str(&pad_left("Held", self.held, theme));
         }
+        heading.truncate(heading.trim_end().len());
         Line::styled(heading, theme.strong())
     }
 

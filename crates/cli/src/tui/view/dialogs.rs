@@ -26,7 +26,7 @@ pub fn help(theme: Theme) -> Page {
             ("1 2 3 4", "Connections, Prompts, Rules, Overview; Tab goes to the next"),
             ("arrows", "select; also j k, g G, PgUp PgDn, Home End"),
             ("s", "snooze prompts (administrators)"),
-            ("q, Ctrl-C", "end; the service goes on"),
+            ("q  ^C", "end; the service goes on"),
         ],
     );
     section(
@@ -77,7 +77,7 @@ pub fn snooze(form: &SnoozeForm, frame: &mut Frame<'_>, body: Rect, theme: &Them
     ];
     page.verbatim(format!("Meanwhile: {}", meanwhile.concat()), Style::new());
     page.styled("As usual: what the configuration does when nobody answers.", theme.faint());
-    let (width, height) = (body.width.min(60), body.height.min(10));
+    let (width, height) = (body.width.min(64), body.height.min(10));
     let area = Rect { x: body.x + (body.width - width) / 2, y: body.y + (body.height - height) / 2, width, height };
     page.draw(frame, area, 0, theme);
 }

@@ -120,7 +120,11 @@ impl Page {
             match part {
                 Part::Blank => lines.push(Line::default()),
                 Part::Text { text, style } => {
-                    lines.extend(wrap(&clean(text, theme), columns).into_iter().map(|line| Line::styled(line, *style)));
+                    // Lines that follow stand under the first.
+                    let indent = text.len() - text.trim_start_matches(' ').len();
+                    let indent = &text[..indent.min(columns / 2)];
+                    let wrapped = wrap(&clean(text.trim_start_matches(' '), theme), columns - indent.len());
+                    lines.extend(wrapped.into_iter().map(|line| Line::styled(format!("{indent}{line}"), *style)));
                 }
                 Part::Verbatim { text, style } => {
                     lines.push(Line::styled(fit(&clean(text, theme), columns, theme), *style))

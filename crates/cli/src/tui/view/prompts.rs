@@ -21,6 +21,9 @@ use ratatui::widgets::{Block, Paragraph};
 /// How many rows a form needs.
 const FORM_ROWS: u16 = 13;
 
+/// How many columns labels of a form take.
+const LABEL: usize = 13;
+
 /// How many columns a countdown takes.
 const BAR: usize = 6;
 
@@ -32,15 +35,11 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         let area = Rect { x: area.x + 1, width: area.width.saturating_sub(2), ..area };
         return empty(frame, area, &why_empty(model), theme);
     }
-    let wanted = u16::try_from(prompts.len()).unwrap_or(u16::MAX).saturating_add(1);
-    let most = area.height.saturating_sub(FORM_ROWS).max(area.height / 4).max(2);
-    let rows = wanted.clamp(2, most).min(area.height);
-    let list = Rect { height: rows, ..area };
-    let pane = Rect { y: area.y + rows, height: area.height - rows, ..area };
+    let (list, pane) = split(model, area);
     draw_list(model, frame, list);
     match (&prompts.form, prompts.selected()) {
         (Some(form), _) => draw_form(model, form, frame, pane),
-        (None, Some(prompt)) => prompt_page(model, prompt).draw(frame, pane, 0, theme),
+        (None, Some(prompt)) => prompt_page(model, prompt).draw(frame, pane, prompts.scroll, theme),
         (None, None) => {
             let mut page = Page::new("Nothing selected");
             if let Some(farewell) = &prompts.farewell {
@@ -50,6 +49,19 @@ pub fn view(model: &Model, frame: &mut Frame<'_>, area: Rect) {
             page.draw(frame, pane, 0, theme);
         }
     }
+}
+
+/// What is told about the selected prompt.
+pub fn page(model: &Model) -> Option<Page> {
+    model.prompts.selected().map(|prompt| prompt_page(model, prompt))
+}
+
+/// Where the list and what lies below it are.
+pub fn split(model: &Model, area: Rect) -> (Rect, Rect) {
+    let wanted = u16::try_from(model.prompts.len()).unwrap_or(u16::MAX).saturating_add(1);
+    let most = area.height.saturating_sub(FORM_ROWS).max(area.height / 4).max(2);
+    let rows = wanted.clamp(2, most).min(area.height);
+    (Rect { height: rows, ..area }, Rect { y: area.y + rows, height: area.height - rows, ..area })
 }
 
 fn why_empty(model: &Model) -> String {
@@ -100,7 +112,7 @@ fn draw_list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
         &cell("User", user),
         &cell("Wait", waits),
     ];
-    let mut lines = vec![Line::styled(fit(&heading.concat(), width, theme), theme.strong())];
+    let mut lines = vec![Line::styled(fit(heading.concat().trim_end(), width, theme), theme.strong())];
     let height = usize::from(area.height).saturating_sub(1);
     let selected = prompts.index();
     let first = first_row(selected.unwrap_or(0), prompts.len(), height);
@@ -133,7 +145,7 @@ fn draw_list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
 fn countdown(model: &Model, prompt: &Prompt) -> String {
     let (full, gone) = model.theme.gauge();
     let Some(deadline) = prompt.deadline else {
-        return pad("late, ok", BAR + 7, &model.theme);
+        return pad("for next time", BAR + 7, &model.theme);
     };
     let left = model.until(deadline);
     let whole = u64::try_from(deadline.duration_since(prompt.opened).as_secs()).unwrap_or(0).max(1);
@@ -144,8 +156,6 @@ fn countdown(model: &Model, prompt: &Prompt) -> String {
 
 fn prompt_page(model: &Model, prompt: &Prompt) -> Page {
     let mut page = Page::new(format!("May {} connect?", wording::program(&prompt.identity)));
-    detail::identity_fields(&mut page, &prompt.identity);
-    page.field("Process", prompt.pid.to_string());
     page.field("Where", format!("{} ({})", wording::where_asked(prompt), prompt.remote));
     match &prompt.name {
         Some(name) => page.field("Name", format!("{}: {}", name.text, wording::confidence(name.confidence))),
@@ -159,6 +169,9 @@ fn prompt_page(model: &Model, prompt: &Prompt) -> Page {
         None => page.field("Asked by", "no rule matches"),
     }
     page.field("Waits", waits(model, prompt));
+    page.blank();
+    detail::identity_fields(&mut page, &prompt.identity);
+    page.field("Process", prompt.pid.to_string());
     page
 }
 
@@ -185,35 +198,30 @@ fn draw_form(model: &Model, form: &Form, frame: &mut Frame<'_>, area: Rect) {
     let inner = Rect { x: inner.x + 1, width: inner.width.saturating_sub(2), ..inner }.intersection(area);
     frame.render_widget(block, area);
     let width = usize::from(inner.width);
+    let room = width.saturating_sub(LABEL + 1);
     let mut lines = Vec::new();
     // A small window keeps what is chosen, and drops what the list tells, too.
     if inner.height >= 9 {
         let program = prompt.identity.program.path.as_deref().unwrap_or("an unknown program");
-        lines.push(row(
-            form,
-            None,
-            "Program",
-            vec![Span::raw(fit_middle(&clean(program, theme), width.saturating_sub(11), theme))],
-            theme,
-        ));
+        lines.push(row(form, None, "Program", vec![Span::raw(fit_middle(&clean(program, theme), room, theme))], theme));
         lines.push(row(
             form,
             None,
             "Where",
-            vec![Span::raw(fit(&clean(&wording::where_asked(prompt), theme), width.saturating_sub(11), theme))],
+            vec![Span::raw(fit(&clean(&wording::where_asked(prompt), theme), room, theme))],
             theme,
         ));
-        lines.push(row(
-            form,
-            None,
-            "Waits",
-            vec![Span::raw(fit(&waits(model, prompt), width.saturating_sub(11), theme))],
-            theme,
-        ));
+        lines.push(row(form, None, "Waits", vec![Span::raw(fit(&waits(model, prompt), room, theme))], theme));
         lines.push(Line::default());
     }
     let verdicts = [("p permit", form.verdict == Verdict::Permit), ("b block", form.verdict == Verdict::Block)];
-    lines.push(row(form, None, "Verdict", choices(verdicts.map(|(text, on)| (text.to_owned(), on)), theme), theme));
+    lines.push(row(
+        form,
+        None,
+        "Verdict",
+        choices(verdicts.map(|(text, on)| (text.to_owned(), on)), room, theme),
+        theme,
+    ));
     let holds = [
         (HoldKind::Once, "o once"),
         (HoldKind::Process, "c process"),
@@ -222,12 +230,12 @@ fn draw_form(model: &Model, form: &Form, frame: &mut Frame<'_>, area: Rect) {
     ];
     let holds = holds.into_iter().filter(|(hold, _)| prompt.holds.contains(hold));
     let holds = holds.map(|(hold, text)| (text.to_owned(), form.hold == hold));
-    lines.push(row(form, Some(Focus::Hold), "For how long", choices(holds, theme), theme));
+    lines.push(row(form, Some(Focus::Hold), "For how long", choices(holds, room, theme), theme));
     if form.hold == HoldKind::Duration {
         let spans = form.durations.iter().enumerate();
         let spans =
             spans.map(|(i, seconds)| (format!("{} {}", i + 1, text::seconds((*seconds).into())), i == form.duration));
-        lines.push(row(form, Some(Focus::Duration), "", choices(spans, theme), theme));
+        lines.push(row(form, Some(Focus::Duration), "", choices(spans, room, theme), theme));
     }
     let domain =
         prompt.domain.as_deref().map_or_else(|| "d domain".to_owned(), |domain| format!("d {}", clean(domain, theme)));
@@ -238,7 +246,7 @@ fn draw_form(model: &Model, form: &Form, frame: &mut Frame<'_>, area: Rect) {
     ];
     let targets = targets.into_iter().filter(|(target, _)| form.offers(*target));
     let targets = targets.map(|(target, text)| (fit(&text, 30, theme), form.target == target));
-    lines.push(row(form, Some(Focus::Target), "To where", choices(targets, theme), theme));
+    lines.push(row(form, Some(Focus::Target), "To where", choices(targets, room, theme), theme));
     lines.push(note(form, width, theme));
     if inner.height >= 9 {
         lines.push(Line::default());
@@ -252,27 +260,25 @@ fn draw_form(model: &Model, form: &Form, frame: &mut Frame<'_>, area: Rect) {
 fn row(form: &Form, focus: Option<Focus>, label: &str, value: Vec<Span<'static>>, theme: &Theme) -> Line<'static> {
     let here = focus == Some(form.focus);
     let mark = if here { theme.cursor() } else { " " };
-    let mut spans = vec![Span::styled(format!("{mark}{}", pad(label, 13, theme)), theme.strong())];
+    let mut spans = vec![Span::styled(format!("{mark}{}", pad(label, LABEL, theme)), theme.strong())];
     spans.extend(value);
     Line::from(spans)
 }
 
-fn choices(all: impl IntoIterator<Item = (String, bool)>, theme: &Theme) -> Vec<Span<'static>> {
-    all.into_iter()
-        .map(
-            |(text, chosen)| {
-                if chosen {
-                    Span::styled(format!("[{text}]"), theme.selected())
-                } else {
-                    Span::raw(format!(" {text} "))
-                }
-            },
-        )
-        .collect()
+/// What can be chosen, each with its key in front. Where there is no room, keys alone but for what is chosen.
+fn choices(all: impl IntoIterator<Item = (String, bool)>, room: usize, theme: &Theme) -> Vec<Span<'static>> {
+    let all: Vec<(String, bool)> = all.into_iter().collect();
+    let is_wide = all.iter().map(|(text, _)| text::width(text) + 2).sum::<usize>() <= room;
+    let spans = all.iter().map(|(text, chosen)| match text.split(' ').next() {
+        _ if *chosen => Span::styled(format!("[{text}]"), theme.selected()),
+        Some(key) if !is_wide => Span::raw(format!(" {key} ")),
+        _ => Span::raw(format!(" {text} ")),
+    });
+    spans.collect()
 }
 
 fn note(form: &Form, width: usize, theme: &Theme) -> Line<'static> {
-    let room = width.saturating_sub(16);
+    let room = width.saturating_sub(LABEL + 1);
     let value = if form.focus == Focus::Note {
         typed(&form.note.halves(), room, theme)
     } else if form.note.is_empty() {

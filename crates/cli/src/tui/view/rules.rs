@@ -87,7 +87,7 @@ fn draw_list(model: &Model, frame: &mut Frame<'_>, area: Rect) {
     if area.height > 5 {
         let heading =
             ["  ", &cell("Layer", 9), &cell("Does", 6), &cell("Rule", id), &cell("When", what), &cell("File", origin)];
-        lines.push(Line::styled(fit(&heading.concat(), width, theme), theme.strong()));
+        lines.push(Line::styled(fit(heading.concat().trim_end(), width, theme), theme.strong()));
     }
     let height = usize::from(area.height).saturating_sub(lines.len());
     let selected = rules.index().unwrap_or(0);

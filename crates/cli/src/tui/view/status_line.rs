@@ -107,10 +107,10 @@ fn status_parts(model: &Model) -> Vec<String> {
     }
     if let Some(status) = status {
         parts.push(match status.unmatched {
-            Unmatched::Ask => "asks".to_owned(),
-            Unmatched::Learn => "LEARNS".to_owned(),
-            Unmatched::Permit => "permits the rest".to_owned(),
-            Unmatched::Block => "blocks the rest".to_owned(),
+            Unmatched::Ask => "no rule: asks".to_owned(),
+            Unmatched::Learn => "no rule: LEARNS".to_owned(),
+            Unmatched::Permit => "no rule: permits".to_owned(),
+            Unmatched::Block => "no rule: blocks".to_owned(),
         });
         if let Some(until) = status.snoozed_until.filter(|until| *until > model.now) {
             parts.push(format!("SNOOZED {}", text::seconds(model.until(until))));
