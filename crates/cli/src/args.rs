@@ -3,6 +3,7 @@
 //! Invariants: what parses is right, so that a command fails for reasons of the machine only; help says what a person
 //! needs without another page. Neighbours: `commands` carries it out.
 
+use crate::client::Where;
 use crate::commands;
 use crate::failure::exit_codes;
 use clap::{Parser, Subcommand, ValueEnum};
@@ -13,11 +14,17 @@ use wire::verdict::Scope;
 
 /// Tollgate holds every new network connection until it is decided.
 ///
-/// A driver stops each connection at the gate; this program decides; the driver enforces. The driver and this program
-/// need administrator rights.
+/// The enforcement point, a driver on Windows, stops each connection at the gate; a service decides by rules, or asks a
+/// person; the enforcement point enforces. Most commands talk to the service: reading and answering takes a member of the
+/// operators' group, changing policy an administrator. `permit`, `block` and `driver` need no service, but an
+/// administrator.
 #[derive(Debug, Parser)]
 #[command(name = "tollgate", version, after_help = exit_codes(), after_long_help = first_steps())]
 pub struct Args {
+    /// Where the service is.
+    #[command(flatten)]
+    pub service: Where,
+
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -32,12 +39,8 @@ pub enum Command {
     /// Block every connection that is not exempt, and show each
     #[command(after_help = examples("block"))]
     Block(Gate),
-    /// Show the driver's counters
-    Status {
-        /// Print one JSON object instead of a table
-        #[arg(long)]
-        json: bool,
-    },
+    /// Show how the service and the driver do
+    Status(commands::status::Args),
     /// Install, start, stop or uninstall the driver (Windows)
     #[command(subcommand)]
     Driver(Driver),
@@ -224,13 +227,35 @@ Ctrl-C detaches; what is then still held is released by the fallback."
 fn first_steps() -> String {
     format!(
         "First steps, as administrator:
-  tollgate driver install        once; takes tollgate.sys from beside this program
+  tollgate driver install        Windows, once; takes tollgate.sys from beside this program
   tollgate driver start
+  tollgate service install       and from now on rules decide
+  tollgate service start
+  tollgate tui                   watch, and answer what the rules leave open
+
+Without a service, to try the driver:
   tollgate block --exempt curl.exe
 
 {}",
         exit_codes()
     )
+}
+
+/// What [`seconds`] reads.
+pub const UNITS: &str = "a whole number and a unit: s, m, h or d";
+
+/// A number and `s`, `m`, `h` or `d`, as seconds.
+pub fn seconds(text: &str) -> Option<u32> {
+    let digits = text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    let (number, unit) = text.split_at(digits);
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.parse::<u32>().ok()?.checked_mul(unit)
 }
 
 #[cfg(test)]
@@ -250,6 +275,17 @@ mod tests {
         assert_eq!(deadline("10m"), Ok(600_000));
         for bad in ["", "20", "s", "-1s", "9ms", "11m", "99999999999s", "4294967295m", "1.5s", "2h"] {
             assert!(deadline(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_time_is_a_number_and_a_unit() {
+        assert_eq!(seconds("90s"), Some(90));
+        assert_eq!(seconds("30m"), Some(1_800));
+        assert_eq!(seconds("8h"), Some(28_800));
+        assert_eq!(seconds("7d"), Some(604_800));
+        for bad in ["", "30", "m", "1.5h", "-1s", "1w", "4294967295h"] {
+            assert_eq!(seconds(bad), None, "{bad}");
         }
     }
 

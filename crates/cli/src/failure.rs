@@ -22,13 +22,13 @@ pub enum Exit {
     NotRunning = 4,
     /// Access is denied.
     AccessDenied = 5,
-    /// Program and driver are of different versions.
+    /// Program and driver, or service, are of different versions.
     VersionMismatch = 6,
     /// Another service is attached.
     Busy = 7,
     /// The driver stopped while we were attached.
     Stopped = 8,
-    /// The driver sent what makes no sense, or does not understand us.
+    /// The driver, or the service, sent what makes no sense, or does not understand us.
     Nonsense = 9,
     /// Not on this system.
     Unsupported = 10,
@@ -53,11 +53,11 @@ pub const EXIT_CODES: &[(u8, &str)] = &[
     (2, "bad arguments"),
     (Exit::NotInstalled as u8, "the driver is not installed"),
     (Exit::NotRunning as u8, "the driver is not running"),
-    (Exit::AccessDenied as u8, "access denied: run as administrator"),
-    (Exit::VersionMismatch as u8, "this program and the driver speak different versions"),
+    (Exit::AccessDenied as u8, "access denied: run as administrator, or ask one"),
+    (Exit::VersionMismatch as u8, "this program and the driver, or the service, speak different versions"),
     (Exit::Busy as u8, "another service is attached"),
     (Exit::Stopped as u8, "the driver stopped while we were attached"),
-    (Exit::Nonsense as u8, "this program and the driver do not understand each other"),
+    (Exit::Nonsense as u8, "this program and the driver, or the service, do not understand each other"),
     (Exit::Unsupported as u8, "not on this system yet"),
     (Exit::Untrusted as u8, "Windows does not trust the driver's signature"),
     (Exit::InUse as u8, "the driver, or its file, is in use"),
@@ -77,7 +77,7 @@ pub fn exit_codes() -> String {
 #[derive(Debug)]
 pub struct Failure {
     exit: Exit,
-    error: Box<dyn Error>,
+    error: Box<dyn Error + Send + Sync>,
     help: Option<String>,
 }
 
@@ -104,7 +104,8 @@ impl Failure {
         self.exit
     }
 
-    fn message(&self) -> String {
+    /// What happened, and why.
+    pub fn message(&self) -> String {
         let mut message = self.error.to_string();
         let mut cause = self.error.source();
         while let Some(error) = cause {
@@ -115,7 +116,7 @@ impl Failure {
     }
 
     /// Fails with `exit` because of `error`.
-    pub fn new(exit: Exit, error: impl Error + 'static, help: Option<&str>) -> Self {
+    pub fn new(exit: Exit, error: impl Error + Send + Sync + 'static, help: Option<&str>) -> Self {
         Self { exit, error: Box::new(error), help: help.map(str::to_owned) }
     }
 }
@@ -198,7 +199,7 @@ mod tests {
     #[test]
     fn each_exit_code_is_listed_once() {
         let codes: Vec<u8> = EXIT_CODES.iter().map(|(code, _)| *code).collect();
-        let expected: Vec<u8> = (0..=Exit::InUse as u8).collect();
+        let expected: Vec<u8> = (0..=Exit::Refused as u8).collect();
         assert_eq!(codes, expected);
     }
 

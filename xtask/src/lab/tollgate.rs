@@ -107,7 +107,14 @@ impl Stand {
         if output.code != 0 {
             bail!("tollgate status failed: {output:?}");
         }
-        serde_json::from_str(&output.stdout).with_context(|| format!("`tollgate status --json`: {}", output.stdout))
+        /// What the service says stands beside it.
+        #[derive(Deserialize)]
+        struct Status {
+            driver: Counters,
+        }
+        let status: Status = serde_json::from_str(&output.stdout)
+            .with_context(|| format!("`tollgate status --json`: {}", output.stdout))?;
+        Ok(status.driver)
     }
 
     /// Waits until the counters are like this.

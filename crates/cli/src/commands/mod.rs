@@ -12,7 +12,7 @@ pub mod rules;
 pub mod run;
 pub mod service;
 pub mod snooze;
-mod status;
+pub mod status;
 pub mod tui;
 
 use crate::args::{Args, Command};
@@ -21,19 +21,20 @@ use ::service::decide::Mode;
 
 /// Carries out one command.
 pub fn run(args: Args) -> Result<(), Failure> {
-    match args.command {
+    let Args { service: server, command } = args;
+    match command {
         Command::Permit(options) => gate::run(Mode::Permit, options),
         Command::Block(options) => gate::run(Mode::Block, options),
-        Command::Status { json } => status::run(json),
+        Command::Status(args) => status::run(&args, &server),
         Command::Driver(command) => driver::run(command),
         Command::Run(args) => run::run(args),
         Command::Service(command) => service::run(command),
         Command::Rules(command) => rules::run(command),
         Command::Log(args) => log::run(args),
-        Command::Ask(args) => ask::run(args),
-        Command::Snooze(args) => snooze::run(args),
+        Command::Ask(args) => ask::run(args, &server),
+        Command::Snooze(args) => snooze::run(&args, &server),
         Command::Tui(args) => tui::run(args),
-        Command::Completions(args) => completions::run(args),
-        Command::Man(args) => man::run(args),
+        Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     }
 }

@@ -1,162 +1,125 @@
-//! `tollgate status`: the driver's counters.
+//! `tollgate status`: how the service and the driver do.
 //!
-//! Neighbours: `wire::stats` says what each means.
+//! * `service`: what the service says about itself.
+//! * [`driver`]: the driver's counters.
+//!
+//! Invariants: what can be asked is shown, and of the other it is said why not; only when neither can be asked does the
+//! command fail. Neighbours: `control::status` and `wire::stats` say what each means.
 
-use crate::failure::Failure;
+mod driver;
+mod service;
+
+use crate::client::Where;
+use crate::failure::{Exit, Failure};
 use crate::output::printer::print;
-use serde_json::json;
-use wire::stats::{Doors, Stats};
+use control::protocol::{Reply, Request};
+use control::status::Status;
+use serde_json::{Value, json};
+use wire::stats::Stats;
 
-/// Prints the counters.
-pub fn run(json: bool) -> Result<(), Failure> {
-    let stats = platform::open()?.stats()?;
-    Ok(print(&if json { as_json(&stats) } else { as_table(&stats) })?)
+/// What to do.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:
+  tollgate status
+  tollgate status --json | jq .service.gate     whether connections are held, now
+
+What cannot be asked is said in one line; in JSON it is {\"error\": \"...\"}.")]
+pub struct Args {
+    /// Print one JSON object, {"service": ..., "driver": ...}, instead of a table
+    #[arg(long)]
+    json: bool,
 }
 
-fn as_table(stats: &Stats) -> String {
-    let service = match stats.attached {
-        0 => "none attached; the fallback decides".to_owned(),
-        _ => format!("process {} attached", stats.attached_process_id),
+/// Carries it out.
+pub fn run(args: &Args, server: &Where) -> Result<(), Failure> {
+    let service = ask_service(server);
+    let driver = platform::open().and_then(|enforcer| enforcer.stats()).map_err(Failure::from);
+    let (service, driver) = at_least_one(service, driver)?;
+    let said = if args.json { as_json(&service, &driver).to_string() } else { as_table(&service, &driver) };
+    Ok(print(&said)?)
+}
+
+fn ask_service(server: &Where) -> Result<Status, Failure> {
+    match server.connect()?.client.call(Request::Status)? {
+        Reply::Status(status) => Ok(*status),
+        other => Err(crate::client::unexpected(&other)),
+    }
+}
+
+type Asked<T> = Result<T, Failure>;
+
+/// Both, or why there is neither: what the driver says when there is no service, except that there is no driver here.
+fn at_least_one(service: Asked<Status>, driver: Asked<Stats>) -> Result<(Asked<Status>, Asked<Stats>), Failure> {
+    match (service, driver) {
+        (Err(service), Err(driver)) if service.exit() == Exit::NoService && driver.exit() != Exit::Unsupported => {
+            Err(driver)
+        }
+        (Err(service), Err(_)) => Err(service),
+        asked => Ok(asked),
+    }
+}
+
+fn as_table(service: &Asked<Status>, driver: &Asked<Stats>) -> String {
+    let mut rows = match service {
+        Ok(status) => service::rows(status, jiff::Timestamp::now()),
+        Err(failure) => vec![row("service", failure.message())],
     };
-    let filtering = if stats.filtering == 0 { "not filtering: the filter engine is not running" } else { "filtering" };
-    let doors = &stats.doors;
-    let rows = [
-        ("driver", format!("version {}, {filtering}", stats.version)),
-        ("service", service),
-        (
-            "held now",
-            format!("{}, the oldest for {} ms; {} not yet taken", stats.pended, stats.oldest_ms, stats.queued),
-        ),
-        ("cache", format!("{} verdicts, epoch {}", stats.cached, stats.epoch)),
-        ("asked", format!("{} classifies", stats.classified)),
-        ("  from cache", format!("{} permitted, {} blocked", stats.cache_permitted, stats.cache_blocked)),
-        ("  exempt", format!("{} of the service itself", stats.exempted)),
-        ("  fallback", format!("{} not held, {} over a limit", stats.fell_back, stats.limited)),
-        ("  held", format!("{} in all", stats.held)),
-        (
-            "released",
-            format!(
-                "{} by verdict, {} by deadline, {} closed, {} at detach, {} at unload, {} not pended",
-                doors.verdict, doors.deadline, doors.closure, doors.detach, doors.unload, doors.pend_failed
-            ),
-        ),
-        (
-            "reauthorized",
-            format!(
-                "{} claimed, {} never came, {} without verdict, {} foreign",
-                stats.claimed, stats.unclaimed, stats.orphaned, stats.foreign_reauthorized
-            ),
-        ),
-        ("without right", stats.without_right.to_string()),
-        ("late answers", stats.stale_answers.to_string()),
-        ("lost reports", stats.dropped_reports.to_string()),
-    ];
-    let lines: Vec<String> = rows.iter().map(|(name, value)| format!("{name:<14} {value}")).collect();
-    lines.join("\n")
+    rows.push(row("", String::new()));
+    match driver {
+        Ok(stats) => rows.extend(driver::rows(stats)),
+        Err(failure) => rows.push(row("driver", failure.message())),
+    }
+    table(&rows)
 }
 
-fn as_json(stats: &Stats) -> String {
-    // Without `..`, so that a new counter cannot be left out.
-    let Stats {
-        version,
-        attached,
-        filtering,
-        pended,
-        oldest_ms,
-        queued,
-        cached,
-        epoch,
-        attached_process_id,
-        classified,
-        cache_permitted,
-        cache_blocked,
-        exempted,
-        fell_back,
-        limited,
-        held,
-        doors,
-        claimed,
-        unclaimed,
-        orphaned,
-        foreign_reauthorized,
-        without_right,
-        stale_answers,
-        dropped_reports,
-    } = *stats;
-    let Doors { verdict, deadline, closure, detach, unload, pend_failed } = doors;
+fn as_json(service: &Asked<Status>, driver: &Asked<Stats>) -> Value {
+    let or_error =
+        |asked: Result<Value, &Failure>| asked.unwrap_or_else(|failure| json!({ "error": failure.message() }));
     json!({
-        "version": version,
-        "attached": attached != 0,
-        "filtering": filtering != 0,
-        "pended": pended,
-        "oldest_ms": oldest_ms,
-        "queued": queued,
-        "cached": cached,
-        "epoch": epoch,
-        "attached_pid": attached_process_id,
-        "classified": classified,
-        "cache_permitted": cache_permitted,
-        "cache_blocked": cache_blocked,
-        "exempted": exempted,
-        "fell_back": fell_back,
-        "limited": limited,
-        "held": held,
-        "doors": {
-            "verdict": verdict,
-            "deadline": deadline,
-            "closure": closure,
-            "detach": detach,
-            "unload": unload,
-            "pend_failed": pend_failed,
-        },
-        "claimed": claimed,
-        "unclaimed": unclaimed,
-        "orphaned": orphaned,
-        "foreign_reauthorized": foreign_reauthorized,
-        "without_right": without_right,
-        "stale_answers": stale_answers,
-        "dropped_reports": dropped_reports,
+        "service": or_error(service.as_ref().map(|status| json!(status))),
+        "driver": or_error(driver.as_ref().map(driver::object)),
     })
-    .to_string()
+}
+
+/// A line of the table: what, and how.
+type Row = (&'static str, String);
+
+fn row(name: &'static str, value: String) -> Row {
+    (name, value)
+}
+
+fn table(rows: &[Row]) -> String {
+    let lines: Vec<String> =
+        rows.iter().map(|(name, value)| format!("{name:<14} {value}").trim_end().to_owned()).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use platform::enforcer::EnforcerError;
 
-    fn stats() -> Stats {
-        Stats {
-            version: 1,
-            attached: 1,
-            filtering: 1,
-            attached_process_id: 4242,
-            held: 20,
-            pended: 3,
-            doors: Doors { verdict: 17, ..Doors::default() },
-            ..Stats::default()
-        }
+    fn no_service() -> Failure {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Where { control: Some(folder.path().join("none").display().to_string()) };
+        server.connect().err().unwrap()
     }
 
     #[test]
-    fn a_table_says_who_is_attached_and_what_became_of_the_held() {
-        let table = as_table(&stats());
-        assert!(table.contains("service        process 4242 attached\n"), "{table}");
-        assert!(table.contains("held now       3,"), "{table}");
-        assert!(table.contains("released       17 by verdict, 0 by deadline"), "{table}");
+    fn without_a_service_the_driver_is_shown_and_that_no_service_runs() {
+        let (service, driver) = at_least_one(Err(no_service()), Ok(Stats::default())).unwrap();
+        let table = as_table(&service, &driver);
+        assert!(table.starts_with("service        no service runs: "), "{table}");
+        assert!(table.contains("\ndriver         version 0"), "{table}");
+        let json = as_json(&service, &driver);
+        assert!(json["service"]["error"].as_str().unwrap().starts_with("no service runs"), "{json}");
+        assert_eq!(json["driver"]["pended"], 0);
     }
 
     #[test]
-    fn a_table_says_when_nothing_is_enforced() {
-        let table = as_table(&Stats { version: 1, ..Stats::default() });
-        assert!(table.contains("not filtering"), "{table}");
-        assert!(table.contains("none attached"), "{table}");
-    }
-
-    #[test]
-    fn json_names_each_counter() {
-        let json: serde_json::Value = serde_json::from_str(&as_json(&stats())).unwrap();
-        assert_eq!(json["attached_pid"], 4242);
-        assert_eq!(json["doors"]["verdict"], 17);
-        assert_eq!(json["filtering"], true);
+    fn with_neither_the_more_useful_reason_is_given() {
+        let exit = |driver: EnforcerError| at_least_one(Err(no_service()), Err(driver.into())).err().unwrap().exit();
+        assert_eq!(exit(EnforcerError::NotInstalled), Exit::NotInstalled);
+        assert_eq!(exit(EnforcerError::Unsupported), Exit::NoService);
     }
 }

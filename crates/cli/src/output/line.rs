@@ -201,8 +201,14 @@ fn remote(connection: &Connection) -> String {
     if connection.protocol.has_ports() { connection.remote.to_string() } else { connection.remote.ip().to_string() }
 }
 
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+/// `text` on one line, with everything that would control a terminal or turn the direction of text escaped.
+pub fn printable(text: &str) -> String {
+    // Invisible characters and overrides of direction: UAX #9, and the zero-width ones beside them.
+    let is_plain = |c: char| {
+        !c.is_control()
+            && !matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if is_plain(c) { c.to_string() } else { c.escape_default().to_string() }).collect()
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ fn second_service(bench: &Bench) -> Result<()> {
     let gate = stand.gate(&["block"])?;
     let counters = stand.tollgate(&["status", "--json"])?;
     let counters: serde_json::Value = serde_json::from_str(&counters.stdout)?;
-    let first = counters["attached_pid"].as_u64().unwrap_or(0);
+    let first = counters["driver"]["attached_pid"].as_u64().unwrap_or(0);
     let second = stand.tollgate(&["permit"])?;
     require!(second.code == 7, "{second:?}");
     let words = format!("another service is attached to the driver: process {first}\n");

@@ -1,0 +1,140 @@
+//! A prompt as a person reads it.
+//!
+//! Invariants: what others wrote is escaped before it is shown, and cut: a command line has no end. Neighbours:
+//! `conversation` says these.
+
+use super::language::offered_target;
+use crate::output::line::printable;
+use control::entry::{Confidence, Direction, Verdict};
+use control::prompt::{Answer, Closed, Hold, Prompt, Target};
+use jiff::Timestamp;
+use rules::facts::User;
+
+/// How much of a text that others wrote is shown, in characters.
+const SHOWN: usize = 200;
+
+/// A prompt, line by line.
+pub fn prompt(prompt: &Prompt, now: Timestamp) -> Vec<String> {
+    let identity = &prompt.identity;
+    let program = identity.program.path.as_deref().map_or("a program that is not known".to_owned(), shown);
+    let user = identity.user.as_ref().map_or_else(|| "an unknown user".to_owned(), user);
+    let wants = match prompt.direction {
+        Direction::Out => format!("wants to connect to {}", remote(prompt)),
+        Direction::In => format!("is about to be reached on port {} by {}", prompt.local.port(), remote(prompt)),
+    };
+    let mut lines =
+        vec![format!("prompt {}: {program} {wants}", prompt.id), format!("  process   {} of {user}", prompt.pid)];
+    let mut fact = |name: &str, value: Option<String>| {
+        lines.extend(value.map(|value| format!("  {name:<9} {value}")));
+    };
+    fact("signed by", identity.program.publisher.as_deref().map(shown));
+    fact("service", identity.program.service.as_deref().map(shown));
+    fact("package", identity.program.package.as_deref().map(shown));
+    fact("started by", identity.parent.as_ref().and_then(|parent| parent.path.as_deref()).map(shown));
+    fact("as", identity.command_line.as_deref().map(shown));
+    fact("name", prompt.name.as_ref().map(|name| format!("{}, {}", shown(&name.text), sure(name.confidence))));
+    fact("asked by", prompt.asked_by.as_ref().map(|rule| format!("the rule {rule}")));
+    fact("places", prompt.many.then(|| "it connects to many others, too; only `e` covers them all".to_owned()));
+    fact("waiting", Some(waiting(prompt, now)));
+    lines.push(format!("  offered   {}", offer(prompt)));
+    lines
+}
+
+/// How many wait, for how long yet, and what happens then.
+pub fn waiting(prompt: &Prompt, now: Timestamp) -> String {
+    let connections = match prompt.waiting {
+        0 => return "nobody any more; an answer holds for the next attempt".to_owned(),
+        1 => "1 connection".to_owned(),
+        more => format!("{more} connections"),
+    };
+    let then = prompt.default;
+    match prompt.deadline {
+        Some(deadline) => format!("{connections}; in {}: {then}", time(seconds_left(deadline, now))),
+        None => connections,
+    }
+}
+
+/// Whole seconds until `deadline`, rounded up; none when it has passed.
+pub fn seconds_left(deadline: Timestamp, now: Timestamp) -> u64 {
+    let left = deadline.duration_since(now).as_millis();
+    u64::try_from(left.max(0)).unwrap_or(0).div_ceil(1_000)
+}
+
+/// What an answer says.
+pub fn answer(answer: &Answer) -> String {
+    let target = match answer.target {
+        Target::Remote => "this address and port",
+        Target::Domain => "this domain",
+        Target::Everything => "everything of this program",
+    };
+    format!("{} {}, {}", answer.verdict, target, hold(answer.hold))
+}
+
+/// What became of a prompt.
+pub fn closed(closed: &Closed) -> String {
+    match closed {
+        Closed::Answered { user, verdict } => format!("{} answered: {verdict}", shown(user)),
+        Closed::Expired => "nobody answered".to_owned(),
+        Closed::Ruled => "rules decide it now".to_owned(),
+    }
+}
+
+fn offer(prompt: &Prompt) -> String {
+    let verdict = Verdict::Permit;
+    let offered = Answer { verdict, hold: prompt.offer, target: offered_target(prompt), note: None };
+    format!("`p` or `b` is for {}", answer(&offered).trim_start_matches("permit "))
+}
+
+fn hold(hold: Hold) -> String {
+    match hold {
+        Hold::Once => "once".to_owned(),
+        Hold::Process => "while the process runs".to_owned(),
+        Hold::Duration { seconds } => format!("for {}", time(seconds.into())),
+        Hold::Forever => "forever".to_owned(),
+    }
+}
+
+fn remote(prompt: &Prompt) -> String {
+    let protocol = match prompt.protocol {
+        6 => "tcp".to_owned(),
+        17 => "udp".to_owned(),
+        1 | 58 => "icmp".to_owned(),
+        number => format!("protocol {number}"),
+    };
+    let address = match prompt.direction {
+        Direction::Out if matches!(prompt.protocol, 6 | 17 | 132) => prompt.remote.to_string(),
+        _ => prompt.remote.ip().to_string(),
+    };
+    match &prompt.name {
+        Some(name) => format!("{} ({address}, {protocol})", shown(&name.text)),
+        None => format!("{address} ({protocol})"),
+    }
+}
+
+fn user(user: &User) -> String {
+    shown(user.name.as_deref().unwrap_or(&user.id))
+}
+
+fn sure(confidence: Confidence) -> &'static str {
+    match confidence {
+        Confidence::OwnProcess => "which this process looked up",
+        Confidence::OtherProcess => "which another process looked up",
+        Confidence::Ambiguous => "or another name of that address: a guess",
+    }
+}
+
+fn time(seconds: u64) -> String {
+    match seconds {
+        0..120 => format!("{seconds} s"),
+        120..7_200 => format!("{} min", seconds / 60),
+        7_200..172_800 => format!("{} h", seconds / 3_600),
+        _ => format!("{} days", seconds / 86_400),
+    }
+}
+
+fn shown(text: &str) -> String {
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", printable(&text[..end])),
+        None => printable(text),
+    }
+}
