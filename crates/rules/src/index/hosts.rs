@@ -36,6 +36,9 @@ struct Member {
 
 /// The end of a list.
 const END: u32 = u32::MAX;
+/// Marks a list of one: the rest is the class itself, which saves the way to its members. There are fewer classes and
+/// members than this.
+const ONE: u32 = 1 << 31;
 
 #[derive(Clone, Copy, Debug)]
 struct Name {
@@ -121,6 +124,9 @@ impl Hosts {
 
     fn members_of(&self, mut head: u32, found: &mut impl FnMut(Class) -> ControlFlow<()>) -> ControlFlow<()> {
         while head != END {
+            if head & ONE != 0 {
+                return found(head & !ONE);
+            }
             let Member { class, next } = self.members[head as usize];
             found(class)?;
             head = next;
@@ -178,9 +184,18 @@ impl<A: Copy + Eq + std::hash::Hash> Nets<A> {
 
 /// Puts a class before a list, unless it is its first already.
 fn push(members: &mut Vec<Member>, head: &mut u32, class: Class) {
-    if *head != END && members[*head as usize].class == class {
-        return;
-    }
-    members.push(Member { class, next: *head });
-    *head = u32::try_from(members.len() - 1).expect("the entries are bounded");
+    let add = |members: &mut Vec<Member>, class, next| {
+        members.push(Member { class, next });
+        u32::try_from(members.len() - 1).expect("the entries are bounded")
+    };
+    *head = match *head {
+        END => class | ONE,
+        one if one & ONE != 0 && one & !ONE == class => return,
+        one if one & ONE != 0 => {
+            let last = add(members, one & !ONE, END);
+            add(members, class, last)
+        }
+        first if members[first as usize].class == class => return,
+        first => add(members, class, first),
+    };
 }

@@ -119,17 +119,26 @@ impl Index {
     pub fn decide(&self, standings: &Standings, flow: &Flow<'_>) -> Judgement {
         with_plain_name(flow, |flow| {
             let place = Place::new(flow);
-            for rule in Merge::new([&self.everyone, &standings.rules], &place, &self.hosts) {
-                match self.test(rule, standings.needs_of(rule), &standings.process, &place) {
-                    Err(_) => {}
-                    Ok(needs) if needs.is_empty() => {
-                        return Judgement::Decided(self.decision(rule, standings, &place));
-                    }
-                    Ok(needs) => return Judgement::Needs(needs),
-                }
+            let postings = [&self.everyone, &standings.rules];
+            if let Some(mut few) = Merge::of_few(postings) {
+                return self.first(&mut few, standings, &place);
             }
-            Judgement::Decided(nothing_matched())
+            let mut many = Merge::empty();
+            many.fill_for(postings, &place, &self.hosts);
+            self.first(&mut many, standings, &place)
         })
+    }
+
+    /// What the first of some rules says that matches.
+    fn first(&self, rules: &mut impl Iterator<Item = u32>, standings: &Standings, place: &Place<'_>) -> Judgement {
+        for rule in rules {
+            match self.test(rule, standings.needs_of(rule), &standings.process, place) {
+                Err(_) => {}
+                Ok(needs) if needs.is_empty() => return Judgement::Decided(self.decision(rule, standings, place)),
+                Ok(needs) => return Judgement::Needs(needs),
+            }
+        }
+        Judgement::Decided(nothing_matched())
     }
 
     /// Whether a rule whose conditions on the process hold, but for `needs`, matches; else what it needs, or the first

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 /// Up to how many rules are walked one by one.
 const FEW: usize = 12;
 /// How many lists are merged; when there are more, all rules are walked.
-const MAX_LISTS: usize = 24;
+const MAX_LISTS: usize = 16;
 /// The port of those that do not name a single one; no rule names it.
 const ALL_PORTS: u16 = 0;
 
@@ -40,10 +40,10 @@ enum Ports {
     Many(HashMap<u16, Vec<u32>, RandomState>),
 }
 
-/// Rules in order, of several lists.
+/// Rules in order, of up to `N` lists.
 #[derive(Debug)]
-pub struct Merge<'a> {
-    lists: [&'a [u32]; MAX_LISTS],
+pub struct Merge<'a, const N: usize> {
+    lists: [&'a [u32]; N],
     len: usize,
 }
 
@@ -99,15 +99,26 @@ impl Ports {
     }
 }
 
-impl<'a> Merge<'a> {
-    /// Of the rules that a connection may match.
-    pub fn new(of: [&'a Postings; 2], place: &Place<'_>, hosts: &Hosts) -> Self {
-        let mut merge = Self { lists: [&[]; MAX_LISTS], len: 0 };
-        if merge.fill(of, place, hosts).is_break() {
-            merge.lists[..2].copy_from_slice(&of.map(|postings| &postings.all[..]));
-            merge.len = 2;
+impl<'a> Merge<'a, 2> {
+    /// Of rules that are few; `None` when they are many.
+    pub fn of_few(of: [&'a Postings; 2]) -> Option<Self> {
+        let [a, b] = of;
+        (a.lists.is_none() && b.lists.is_none()).then_some(Self { lists: [&a.all, &b.all], len: 2 })
+    }
+}
+
+impl<'a> Merge<'a, MAX_LISTS> {
+    /// Of no rules.
+    pub const fn empty() -> Self {
+        Self { lists: [&[]; MAX_LISTS], len: 0 }
+    }
+
+    /// Makes this the merge of the rules that a connection may match. It is large, so it is filled where it stays.
+    pub fn fill_for(&mut self, of: [&'a Postings; 2], place: &Place<'_>, hosts: &Hosts) {
+        if self.fill(of, place, hosts).is_break() {
+            self.lists[..2].copy_from_slice(&of.map(|postings| &postings.all[..]));
+            self.len = 2;
         }
-        merge
     }
 
     /// Breaks when there are too many lists.
@@ -117,9 +128,6 @@ impl<'a> Merge<'a> {
                 None => self.add(&postings.all)?,
                 Some(lists) => self.add_ports(&lists.any, place.port)?,
             }
-        }
-        if of.iter().all(|postings| postings.lists.is_none()) {
-            return ControlFlow::Continue(());
         }
         hosts.find(place.address, place.flow.name, |class| {
             let lists = of.iter().filter_map(|postings| postings.lists.as_ref()?.by_class.get(&class));
@@ -151,7 +159,7 @@ impl<'a> Merge<'a> {
     }
 }
 
-impl Iterator for Merge<'_> {
+impl<const N: usize> Iterator for Merge<'_, N> {
     type Item = u32;
 
     fn next(&mut self) -> Option<u32> {
