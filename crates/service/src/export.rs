@@ -32,8 +32,8 @@ pub enum Format {
     Ocsf,
     /// Elastic Common Schema.
     Ecs,
-    /// RFC 5424, with a facility.
-    Syslog(syslog::Facility),
+    /// RFC 5424.
+    Syslog,
 }
 
 /// Where entries come from.
@@ -45,6 +45,8 @@ pub struct Origin {
     pub version: String,
     /// The process that exports.
     pub pid: u32,
+    /// Who syslog messages are from.
+    pub facility: syslog::Facility,
 }
 
 impl Origin {
@@ -55,6 +57,7 @@ impl Origin {
             host: host.map(|host| host.trim().to_owned()).filter(|host| !host.is_empty()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
+            facility: syslog::Facility::LOCAL0,
         }
     }
 }
@@ -66,7 +69,7 @@ impl Format {
             Self::Json => json::line(entry),
             Self::Ocsf => ocsf::event(entry, origin).to_string(),
             Self::Ecs => ecs::event(entry, origin).to_string(),
-            Self::Syslog(facility) => syslog::message(entry, origin, facility),
+            Self::Syslog => syslog::message(entry, origin),
         }
     }
 }

@@ -30,12 +30,6 @@ impl Facility {
     ];
 }
 
-impl Default for Facility {
-    fn default() -> Self {
-        Self::LOCAL0
-    }
-}
-
 /// There is no such facility.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("no facility: it is one of {}", Facility::NAMES.join(", "))]
@@ -54,12 +48,12 @@ const NOTICE: u8 = 5;
 const INFORMATIONAL: u8 = 6;
 
 /// `entry` as a message, without framing.
-pub fn message(entry: &Entry, origin: &Origin, facility: Facility) -> String {
+pub fn message(entry: &Entry, origin: &Origin) -> String {
     let (severity, kind) = match entry.verdict {
         Verdict::Permit => (INFORMATIONAL, "PERMIT"),
         Verdict::Block => (NOTICE, "BLOCK"),
     };
-    let priority = facility.0 * 8 + severity;
+    let priority = origin.facility.0 * 8 + severity;
     // At most six digits of a second: RFC 5424, 6.
     let time = entry.time.strftime("%Y-%m-%dT%H:%M:%S%.6fZ");
     let (host, pid) = (header(origin.host.as_deref()), origin.pid);

@@ -97,7 +97,7 @@ impl Target {
                 let stream = first(address, |to| TcpStream::connect_timeout(&to, PATIENCE))?;
                 stream.set_write_timeout(Some(PATIENCE))?;
                 stream.set_nodelay(true)?;
-                Way::Tcp(stream, matches!(format, Format::Syslog(_)))
+                Way::Tcp(stream, format == Format::Syslog)
             }
             Self::Unix(path) => unix(path)?,
         };
