@@ -7,23 +7,20 @@ use platform::ipc;
 use service::daemon::system;
 use std::io::{self, ErrorKind, IsTerminal};
 
-/// Where the service is, and what the terminal can show.
+/// What the terminal can show.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "? shows the keys. Answers and snoozes need the rights that `tollgate ask` and `tollgate snooze` need.
 NO_COLOR=1 turns colours off."
 )]
 pub struct Args {
-    #[command(flatten)]
-    at: Where,
-
     /// Use ASCII only, also where the locale has more
     #[arg(long)]
     ascii: bool,
 }
 
 /// Carries it out.
-pub fn run(args: Args) -> Result<(), Failure> {
+pub fn run(args: &Args, server: &Where) -> Result<(), Failure> {
     if !io::stdin().is_terminal() || !io::stdout().is_terminal() {
         let error = io::Error::other("this command needs a terminal to draw on");
         let help = "`tollgate status`, `tollgate log -f` and `tollgate ask` write lines";
@@ -31,7 +28,7 @@ pub fn run(args: Args) -> Result<(), Failure> {
     }
     let mut theme = Theme::from_environment(|name| std::env::var(name).ok());
     theme.unicode &= !args.ascii;
-    let endpoint = args.at.control.unwrap_or_else(|| ipc::default_endpoint().to_owned());
+    let endpoint = server.endpoint().to_owned();
     Ok(tui::run(move || dial(&endpoint), system::environment(), theme)?)
 }
 

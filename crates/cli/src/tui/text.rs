@@ -164,9 +164,9 @@ pub fn seconds(s: u64) -> String {
     let (m, h, d) = (s / 60, s / 3_600, s / 86_400);
     match s {
         0..60 => format!("{s}s"),
-        60..600 if s % 60 != 0 => format!("{m}m{:02}s", s % 60),
+        60..600 if !s.is_multiple_of(60) => format!("{m}m{:02}s", s % 60),
         60..3_600 => format!("{m}m"),
-        3_600..36_000 if m % 60 != 0 => format!("{h}h{:02}m", m % 60),
+        3_600..36_000 if !m.is_multiple_of(60) => format!("{h}h{:02}m", m % 60),
         3_600..86_400 => format!("{h}h"),
         _ => format!("{d}d"),
     }
