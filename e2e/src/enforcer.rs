@@ -24,14 +24,33 @@ const BATCH_BYTES: usize = 16 * MIN_BATCH_BYTES;
 pub struct Device {
     file: File,
     process: Process,
-    waiting: Mutex<Waiting>,
+    waiting: Arc<Mutex<Waiting>>,
 }
+
+/// Tells a device's owner that the driver is stopping, as a service manager would.
+#[derive(Clone)]
+pub struct Plug(Arc<Mutex<Waiting>>);
 
 /// The call that waits for requests, and whether it was interrupted.
 #[derive(Default)]
 struct Waiting {
     call: Option<Arc<Io>>,
     is_interrupted: bool,
+    is_gone: bool,
+}
+
+impl Plug {
+    /// Every wait for requests fails from now on.
+    pub fn pull(&self) {
+        let call = {
+            let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            waiting.is_gone = true;
+            waiting.call.clone()
+        };
+        if let Some(call) = call {
+            call.cancel();
+        }
+    }
 }
 
 impl Device {
@@ -39,7 +58,12 @@ impl Device {
         let spec = ProcessSpec::new(r"\device\harddiskvolume3\program files\tollgate\tollgate.exe");
         let process = kernel.process(spec.pid(std::process::id()));
         let file = kernel.open(&process, wire::DEVICE_PATH, GENERIC_READ | GENERIC_WRITE);
-        Self { file: file.expect("the device opens"), process, waiting: Mutex::default() }
+        Self { file: file.expect("the device opens"), process, waiting: Arc::default() }
+    }
+
+    /// What tells that the driver is stopping.
+    pub fn plug(&self) -> Plug {
+        Plug(self.waiting.clone())
     }
 
     fn start(&self, code: u32, input: &[u8], output_len: usize) -> Io {
@@ -72,6 +96,9 @@ impl Enforcer for Device {
             let mut waiting = self.waiting();
             if std::mem::take(&mut waiting.is_interrupted) {
                 return Ok(Next::Interrupted);
+            }
+            if waiting.is_gone {
+                return Err(EnforcerError::Gone);
             }
             let call = Arc::new(self.start(ioctl::NEXT_REQUESTS, &[], BATCH_BYTES));
             waiting.call = Some(Arc::clone(&call));

@@ -9,6 +9,7 @@
 
 #![expect(unsafe_code, reason = "plays the I/O manager's part: it calls the driver's entry point")]
 
+mod desk;
 mod enforcer;
 mod host;
 mod machine;
@@ -17,7 +18,8 @@ mod rival;
 mod service;
 mod sweep;
 
-pub use enforcer::Device;
+pub use desk::{Desk, Residents, Setup};
+pub use enforcer::{Device, Plug};
 pub use machine::{Machine, Options};
 pub use program::Program;
 pub use rival::{Rival, Rule};

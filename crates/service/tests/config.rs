@@ -24,7 +24,6 @@ snooze = "permit"
 held = 100
 held_per_process = 10
 remembered = 0
-clients = 3
 
 [log]
 enabled = false
@@ -65,7 +64,7 @@ fn every_key_is_read() {
     assert_eq!((config.ask.default, config.ask.snooze), (Verdict::Block, Some(Verdict::Permit)));
     assert_eq!(config.ask.timeout, Duration::from_secs(120));
     let limits = config.limits;
-    assert_eq!((limits.held, limits.held_per_process, limits.remembered, limits.clients), (100, 10, 0, 3));
+    assert_eq!((limits.held, limits.held_per_process, limits.remembered), (100, 10, 0));
     assert_eq!(config.log.path, Some(rooted("ROOTlog.db").into()));
     assert_eq!((config.log.enabled, config.log.bytes), (false, 64 << 20));
     assert_eq!(config.log.keep, Duration::from_secs(7 * 86_400));

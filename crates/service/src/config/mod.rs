@@ -13,7 +13,6 @@
 //! | `limits.held` | how many connections the driver may hold | 1 to 131,072 | 4,096 |
 //! | `limits.held_per_process` | how many of them of one process | 1 to `held` | 1,024 |
 //! | `limits.remembered` | how many verdicts the driver may remember | 0 to 2,097,152 | 16,384 |
-//! | `limits.clients` | * how many clients may be connected | 1 to 256 | 32 |
 //! | `log.enabled` | * whether entries are kept | `true`, `false` | `true` |
 //! | `log.path` | * the log's file | a full path | `log.db` in the directory of state |
 //! | `log.keep` | * how long entries are kept | 1h to 3,660d | `30d` |
@@ -89,8 +88,6 @@ pub struct Limits {
     pub held_per_process: u32,
     /// `remembered`: how many verdicts the enforcement point may remember.
     pub remembered: u32,
-    /// `clients`: how many clients may be connected.
-    pub clients: u32,
 }
 
 /// The log.
@@ -130,7 +127,7 @@ impl Default for Config {
             names: true,
             fallback: Fallbacks { outbound: Fallback::PERMIT, inbound: Fallback::PERMIT },
             ask: Ask { default: Verdict::Permit, timeout: Duration::from_secs(30), snooze: None },
-            limits: Limits { held: 4_096, held_per_process: 1_024, remembered: 16_384, clients: 32 },
+            limits: Limits { held: 4_096, held_per_process: 1_024, remembered: 16_384 },
             log: Log { enabled: true, path: None, keep: DAY * 30, bytes: 512 << 20 },
             syslog: None,
             metrics: None,

@@ -111,7 +111,6 @@ fn limits(source: &mut Source<'_>, root: &mut Section<'_>, usual: Limits) -> Lim
             .number(source, "held_per_process", 1..=held)
             .unwrap_or(usual.held_per_process.min(held)),
         remembered: section.number(source, "remembered", Settings::CACHED).unwrap_or(usual.remembered),
-        clients: section.number(source, "clients", 1..=256).unwrap_or(usual.clients),
     };
     section.end(source);
     limits

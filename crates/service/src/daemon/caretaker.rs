@@ -44,6 +44,8 @@ impl Caretaker {
             if !matches!(stop.recv_timeout(ROUND), Err(RecvTimeoutError::Timeout)) {
                 return;
             }
+            // Tried again when it is seen more often.
+            let _unwritten = self.core.memory.write_proposals(&self.core.gate);
             let read = self.core.gate.policy.poll(self.core.gate.clock.now());
             self.core.rules_read(&read);
             let seen = self.core.config_file.as_deref().and_then(look);

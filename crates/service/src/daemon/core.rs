@@ -4,10 +4,14 @@
 
 use crate::clock::Now;
 use crate::config::Config;
+use crate::daemon::desk::Audience;
+use crate::daemon::memory::Memory;
 use crate::gate::Gate;
 use crate::gate::keep::Keeper;
 use crate::journal::{Event, Journal};
+use crate::log;
 use crate::policy::{Read, Rules};
+use crate::server::Feed;
 use control::status::{Counters, Log, Source, Status};
 use jiff::Timestamp;
 use rules::source::Problem;
@@ -20,23 +24,37 @@ pub struct Core {
     pub gate: Arc<Gate>,
     /// The attachment.
     pub keeper: Arc<Keeper>,
-    pub(super) journal: Journal,
+    /// The log, when it is kept.
+    pub log: Option<log::Log>,
+    /// What clients are told unasked.
+    pub feed: Feed,
+    pub(super) memory: Memory,
+    pub(super) audience: Mutex<Audience>,
+    journal: Journal,
     pub(super) config_file: Option<PathBuf>,
     started: Timestamp,
     config_refused: Mutex<Vec<Problem>>,
     names: Mutex<Source>,
 }
 
+/// What a [`Core`] is made of.
+pub(super) struct Parts {
+    pub gate: Arc<Gate>,
+    pub keeper: Arc<Keeper>,
+    pub log: Option<log::Log>,
+    pub feed: Feed,
+    pub memory: Memory,
+    pub journal: Journal,
+    pub config_file: Option<PathBuf>,
+    pub now: Now,
+}
+
 impl Core {
-    pub(super) fn new(
-        gate: Arc<Gate>,
-        keeper: Arc<Keeper>,
-        config_file: Option<PathBuf>,
-        journal: Journal,
-        now: Now,
-    ) -> Self {
+    pub(super) fn new(parts: Parts) -> Self {
+        let Parts { gate, keeper, log, feed, memory, journal, config_file, now } = parts;
         let (config_refused, names) = (Mutex::default(), Mutex::new(Source::Off));
-        Self { gate, keeper, journal, config_file, started: now.wall, config_refused, names }
+        let (audience, started) = (Mutex::default(), now.wall);
+        Self { gate, keeper, log, feed, memory, audience, journal, config_file, started, config_refused, names }
     }
 
     /// How the service does, truthfully.
@@ -58,9 +76,10 @@ impl Core {
                 prompts: counts.opened,
                 answered: counts.answered,
                 waiting: counts.waiting,
+                shed: self.log.as_ref().map_or(0, log::Log::shed),
                 ..self.gate.outlet.counters.read()
             },
-            log: Log { state: Source::Off, bytes: 0, entries: 0 },
+            log: self.log.as_ref().map_or(Log { state: Source::Off, bytes: 0, entries: 0 }, log::Log::status),
             names: self.names().clone(),
         }
     }
@@ -131,9 +150,13 @@ impl Core {
         (self.journal)(self.gate.clock.now(), event);
     }
 
+    /// Tells, and keeps, which rules are in force.
     fn tell_rules(&self) {
         let rules = self.gate.policy.rules();
         let (revision, count) = (rules.ruleset.revision().clone(), rules.ruleset.rules().len());
+        if let Some(log) = &self.log {
+            log.put_revision(revision.clone(), rules.ruleset.files().to_vec());
+        }
         self.tell(&Event::Rules { revision, count, instead: rules.instead });
     }
 

@@ -1,6 +1,7 @@
 //! The whole service: started, running, stopped.
 //!
-//! * [`core`]: what its threads share. [`caretaker`]: what is done now and then.
+//! * [`core`]: what its threads share. `caretaker`: what is done now and then.
+//! * `desk`: what clients ask for. `memory`: what outlives the service.
 //! * [`system`]: this machine, as the service sees it.
 //!
 //! Threads: *gate* attaches, takes requests and decides; *timer* looks after deadlines; *lookup* (two) learn facts about
@@ -10,29 +11,40 @@
 
 mod caretaker;
 pub mod core;
+mod desk;
+mod memory;
 pub mod system;
 
-use crate::ask::answers::Answers;
-use crate::ask::learn::Learned;
+use crate::ask::changes::Change;
+use crate::ask::person::Person;
 use crate::ask::{self, Asks};
-use crate::clock::Clock;
+use crate::clock::{Clock, Now};
 use crate::config::Config;
+use crate::export::{Exporter, Format, Origin};
 use crate::gate::keep::{Keeper, Opener};
 use crate::gate::lookups::{Lookups, WORKERS, Worker};
-use crate::gate::{Gate, Parts};
+use crate::gate::{Gate, Parts, PromptWatcher};
 use crate::identity::Processes;
-use crate::journal::Journal;
+use crate::journal::{Event, Journal};
+use crate::log::{self, Log};
+use crate::metrics::{self, Metrics};
 use crate::names::NameSource;
 use crate::outlet::Outlet;
 use crate::policy::Policy;
+use crate::server::{Feed, Listening, Server};
 use crate::sink::Sink;
 use caretaker::Caretaker;
 use core::Core;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use memory::Memory;
+use platform::ipc;
 use platform::paths::Volumes;
+use rules::facts::User;
 use rules::ruleset::Environment;
+use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -41,6 +53,9 @@ use std::time::Duration;
 const TICK: Duration = Duration::from_millis(50);
 /// How often they are when nothing does: prompts that linger close then.
 const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// How long stopping waits for the log.
+const LAST_WRITE: Duration = Duration::from_secs(3);
 
 /// What a service is made of.
 pub struct Options {
@@ -64,6 +79,10 @@ pub struct Options {
     pub names: Option<Box<dyn NameSource>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
+    /// Names this run of the system, where start keys come again in the next; else empty.
+    pub boot: Arc<str>,
+    /// Where clients connect; nowhere when `None`.
+    pub control: Option<String>,
     /// Who is told what the service says about itself.
     pub journal: Journal,
     /// Who else wants to know what is decided.
@@ -76,6 +95,14 @@ pub enum StartError {
     /// The machine's: no more threads.
     #[error("no thread can be started")]
     Thread(#[from] io::Error),
+    /// Clients could not connect: another service listens there, or the place is no good.
+    #[error("clients cannot be served at {endpoint}")]
+    Control {
+        /// Where.
+        endpoint: String,
+        /// What the system said.
+        source: io::Error,
+    },
 }
 
 /// A running service. Clones are the same one; it ends when the last is dropped.
@@ -87,21 +114,52 @@ struct Running {
     /// Dropped to stop.
     stop: Mutex<Option<Sender<()>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    serving: Mutex<Serving>,
+}
+
+/// What serves others. Dropping a part ends it.
+struct Serving {
+    control: Option<Listening>,
+    metrics: Option<metrics::Server>,
 }
 
 impl Daemon {
     /// Starts a service. It attaches when it can; [`Core::status`] says whether it did.
     pub fn start(options: Options) -> Result<Self, StartError> {
-        let Options { config, config_file, rules, state, environment, volumes, open, .. } = options;
-        let Options { processes, names, clock, journal, sinks, .. } = options;
+        let Options { config, config_file, rules, state, environment, volumes, open, processes, .. } = options;
+        let Options { names, clock, boot, control, journal, mut sinks, .. } = options;
         let now = clock.now();
+        // Before anything is written, so that a second service stops here.
+        let listener = control.map(|endpoint| listen(endpoint, &config.operators)).transpose()?;
+        if let Err(error) = fs::create_dir_all(&state) {
+            let why = format!("{} cannot be created: {error}", state.display());
+            journal(now, &Event::Broken { part: "the directory of state", why });
+        }
         let policy = Arc::new(Policy::start(&rules, &state, environment.clone(), now));
+        let memory = Memory::new(rules, state.clone(), environment.clone());
+        let (answers, damaged) = memory.read_answers(boot, now);
+        if let Some(why) = damaged {
+            journal(now, &Event::Broken { part: "the file of answers", why });
+        }
         let settings = ask::Settings { unmatched: config.unmatched, default: config.ask.default };
-        let asks = Asks::new(settings, Answers::new("".into()), Learned::new(environment.paths));
+        let asks = Asks::new(settings, answers, memory.read_learned(environment.paths));
+        let log = config.log.enabled.then(|| start_log(&config, &state, &clock));
+        // Without a log nobody remembers numbers that were given.
+        let first_id = log.as_ref().map_or_else(|| unix_micros(now), Log::first_id);
+        let feed = Feed::default();
+        let metrics = Arc::new(Metrics::default());
+        sinks.extend(log.as_ref().map(|log| Arc::new(log.sink()) as Arc<dyn Sink>));
+        sinks.push(Arc::new(feed.clone()));
+        sinks.push(metrics.clone());
+        if let Some(target) = &config.syslog {
+            let exporter = Arc::new(Exporter::start(target.into(), Format::Syslog, Origin::here()));
+            metrics.watch(exporter.clone());
+            sinks.push(exporter);
+        }
         let (lookups, worker) = Lookups::new(processes);
         let (timer, wakes) = bounded(1);
-        let first_id = u64::try_from(now.wall.as_microsecond()).unwrap_or(1);
-        let is_listening = config.names;
+        let names = names.filter(|_| config.names);
+        let scraped = config.metrics;
         let gate = Arc::new(Gate::new(Parts {
             clock,
             policy,
@@ -109,16 +167,19 @@ impl Daemon {
             outlet: Outlet::new(sinks, first_id),
             volumes,
             lookups,
-            watcher: Box::new(|_| ()),
+            watcher: watcher(feed.clone()),
             asks,
             timer,
         }));
         let keeper = Arc::new(Keeper::new(gate.clone(), open, journal.clone()));
-        let names = names.filter(|_| is_listening);
-        let core = Arc::new(Core::new(gate.clone(), keeper.clone(), config_file, journal, now));
+        let parts =
+            core::Parts { gate: gate.clone(), keeper: keeper.clone(), log, feed, memory, journal, config_file, now };
+        let core = Arc::new(Core::new(parts));
         let (stop, stopped) = bounded(0);
-        let running = Running { core: core.clone(), stop: Mutex::new(Some(stop)), threads: Mutex::default() };
+        let serving = Mutex::new(Serving { control: None, metrics: None });
+        let running = Running { core: core.clone(), stop: Mutex::new(Some(stop)), threads: Mutex::default(), serving };
         core.tell_start();
+        running.serve(listener, scraped, metrics)?;
         running.spawn_workers(&gate, &worker, &stopped)?;
         let stop = stopped.clone();
         running.spawn("timer", move || tick(&gate, &wakes, &stop))?;
@@ -151,6 +212,31 @@ impl Running {
         Ok(())
     }
 
+    /// Serves clients, and metrics. Metrics that cannot be served are no reason not to keep the gate.
+    fn serve(
+        &self,
+        listener: Option<ipc::Listener>,
+        scraped: Option<SocketAddr>,
+        metrics: Arc<Metrics>,
+    ) -> Result<(), StartError> {
+        let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(listener) = listener {
+            let server = Server::new(self.core.clone(), self.core.feed.clone());
+            serving.control = Some(server.listen(listener)?);
+        }
+        if let Some(address) = scraped {
+            let core = self.core.clone();
+            match metrics::Server::start(address, metrics, Arc::new(move || core.status())) {
+                Ok(server) => serving.metrics = Some(server),
+                Err(error) => {
+                    let why = format!("{address} cannot be listened at: {error}");
+                    self.core.tell(&Event::Broken { part: "metrics", why });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// These are not waited for: the system may never answer them.
     fn spawn_workers(&self, gate: &Arc<Gate>, worker: &Worker, stop: &Receiver<()>) -> io::Result<()> {
         for _ in 0..WORKERS {
@@ -170,6 +256,15 @@ impl Running {
         for thread in threads {
             // One that panicked has said so.
             let _panicked = thread.join();
+        }
+        // Clients saw the last decisions; now nobody serves them. What they hold of the service ends with them.
+        let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
+        let ended = (serving.control.take(), serving.metrics.take());
+        drop(serving);
+        drop(ended);
+        if let Some(log) = &self.core.log {
+            // What the disk does not take in time is lost, and the log says so.
+            let _in_time = log.flush(LAST_WRITE);
         }
     }
 
@@ -201,4 +296,38 @@ fn tick(gate: &Gate, wakes: &Receiver<()>, stop: &Receiver<()>) {
         }
         gate.tick();
     }
+}
+
+fn listen(endpoint: String, operators: &str) -> Result<ipc::Listener, StartError> {
+    ipc::listen(&endpoint, Some(operators)).map_err(|source| StartError::Control { endpoint, source })
+}
+
+fn start_log(config: &Config, state: &Path, clock: &Arc<dyn Clock>) -> Log {
+    let path = config.log.path.clone().unwrap_or_else(|| state.join("log.db"));
+    let limits = log::Limits { age: config.log.keep, bytes: config.log.bytes, ..log::Limits::default() };
+    Log::start(path, limits, clock.clone())
+}
+
+fn unix_micros(now: Now) -> u64 {
+    u64::try_from(now.wall.as_microsecond()).unwrap_or(1)
+}
+
+/// Tells clients what happens to prompts.
+fn watcher(feed: Feed) -> PromptWatcher {
+    let everybody = Person { id: "".into(), name: "".into(), administrator: true };
+    Box::new(move |changes| {
+        for change in changes {
+            match change {
+                Change::Shown(shown) => {
+                    if let Some(prompt) = shown.to(&everybody) {
+                        feed.prompt(&prompt);
+                    }
+                }
+                Change::Closed(gone) => {
+                    let owner = gone.owner.clone().map(|id| User { id, name: None });
+                    feed.closed(gone.id, owner.as_ref(), &gone.closed);
+                }
+            }
+        }
+    })
 }
