@@ -30,8 +30,8 @@ pub const MAX_CASES: usize = 10_000;
 /// The most bytes in one table.
 pub const MAX_BYTES: usize = 8 << 20;
 
-/// The address of a remote end that is given by its name alone: of TEST-NET-1, RFC 5737.
-pub const ADDRESS_OF_A_NAME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+/// The address of a remote end that is given by its name alone: of those for benchmarks, RFC 2544, which no rule is about.
+pub const ADDRESS_OF_A_NAME: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 
 /// The port of the end that begins a connection, when it is not given: the first of the dynamic ones, RFC 6335.
 const DYNAMIC_PORT: u16 = 49_152;

@@ -9,15 +9,11 @@ use crate::model::PROTOCOLS;
 use crate::when;
 use serde_json::{Value, json};
 
-/// Where the schema says it is from.
-const ID: &str = "https://tollgate.example/rules.schema.json";
-
 /// The schema.
 pub fn schema() -> Value {
     let id = format!("^[A-Za-z0-9._-]{{1,{MAX_ID}}}$");
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": ID,
         "title": "Tollgate rules",
         "description": "A file of rules: LAYER/NAME.toml in the directory of rules.",
         "type": "object",
