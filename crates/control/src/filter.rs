@@ -83,3 +83,54 @@ fn contains(text: &str, part: &str) -> bool {
 fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry() -> Entry {
+        let text = r#"{"id":1,"time":"2026-11-23T08:30:00Z","verdict":"permit","reason":{"by":"rule","rule":{"layer":"user","id":"git"}},"revision":"0123456789ab","in_force":true,"direction":"out","protocol":6,"local":"10.0.0.1:50000","remote":"192.0.2.7:443","name":{"text":"git.example.com","confidence":"own_process"},"pid":4242,"start_key":7,"identity":{"path":"/usr/bin/git","user":{"id":"1000","name":"Alice"}},"held_ms":0}"#;
+        serde_json::from_str(text).unwrap()
+    }
+
+    fn takes(filter: &str) -> bool {
+        serde_json::from_str::<Filter>(filter).unwrap().takes(&entry())
+    }
+
+    #[test]
+    fn a_filter_takes_what_has_all_that_it_asks_for() {
+        for filter in [
+            r#"{}"#,
+            r#"{"verdict":"permit","direction":"out","protocol":6,"port":443,"pid":4242}"#,
+            r#"{"program":"BIN/G"}"#,
+            r#"{"user":"alice"}"#,
+            r#"{"user":"1000"}"#,
+            r#"{"remote":"Example.Com"}"#,
+            r#"{"remote":"192.0.2"}"#,
+            r#"{"rule":"git"}"#,
+            r#"{"rule":"user/git"}"#,
+            r#"{"since":"2026-11-23T08:30:00Z","until":"2026-11-23T08:30:01Z"}"#,
+        ] {
+            assert!(takes(filter), "{filter}");
+        }
+    }
+
+    #[test]
+    fn a_filter_leaves_what_lacks_any_of_it() {
+        for filter in [
+            r#"{"verdict":"block"}"#,
+            r#"{"direction":"in"}"#,
+            r#"{"protocol":17}"#,
+            r#"{"port":80}"#,
+            r#"{"pid":1,"port":443}"#,
+            r#"{"program":"curl"}"#,
+            r#"{"user":"ali"}"#,
+            r#"{"remote":"example.org"}"#,
+            r#"{"rule":"default/git"}"#,
+            r#"{"until":"2026-11-23T08:30:00Z"}"#,
+            r#"{"since":"2026-11-23T08:30:01Z"}"#,
+        ] {
+            assert!(!takes(filter), "{filter}");
+        }
+    }
+}
