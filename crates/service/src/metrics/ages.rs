@@ -37,7 +37,7 @@ impl Ages {
 impl EncodeMetric for Ages {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let counts = self.0.buckets.each_ref().map(|bucket| bucket.load(Ordering::Relaxed));
-        let bounds = BOUNDS_MS.iter().map(|ms| *ms as f64 / 1_000.0).chain([f64::MAX]);
+        let bounds = BOUNDS_MS.iter().map(|ms| *ms as f64 / 1_000.0).chain([f64::INFINITY]);
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let sum = self.0.sum_ms.load(Ordering::Relaxed) as f64 / 1_000.0;
         encoder.encode_histogram::<NoLabelSet>(sum, counts.iter().sum(), &buckets, None)
