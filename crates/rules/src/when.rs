@@ -21,6 +21,9 @@ use wire::request::Direction;
 /// The longest expression, in bytes.
 pub const MAX_EXPRESSION: usize = 1024;
 
+/// How deep brackets may be nested, each `?` counting as one. The parser's stack grows with it.
+pub const MAX_NESTED: usize = 12;
+
 /// The variables of an expression, and what each is. Text that is not known is `""`, a number that is not there `0`.
 pub const VARIABLES: [(&str, &str); 27] = [
     ("program.path", "the program file's full path"),
@@ -129,13 +132,14 @@ impl Expression {
         if text.len() > MAX_EXPRESSION {
             return Err(Wrong::new(format!("an expression has at most {MAX_EXPRESSION} characters")));
         }
-        let program = ENVIRONMENT.compile(text).map_err(|errors| {
+        check_nesting(text)?;
+        let program = parse(text)?.map_err(|errors| {
             let Some(error) = errors.errors.first() else { return Wrong::new("this is not an expression") };
             let what = error.msg.lines().next().unwrap_or_default().trim_start_matches("Syntax error: ");
             let what = what.split(" expecting").next().unwrap_or_default().replace("'<EOF>'", "at the end");
             Wrong::new(format!("this is not an expression: {what}")).shift(offset(text, error.pos))
         })?;
-        let mut walk = Walk { program: &program, needs: Vec::new() };
+        let mut walk = Walk { program: &program, needs: Vec::new(), depth: 0 };
         walk.check(program.expression(), &mut Vec::new())?;
         let needs = walk.needs;
         Ok(Self { program, needs })
@@ -162,6 +166,71 @@ impl Expression {
     }
 }
 
+/// How deep the tree of an expression may be, which the evaluation's stack grows with: `1 + 1 + 1` is two deep.
+const MAX_DEPTH: usize = 40;
+
+/// The parser's stack: a bracket takes up to 200 kB of it in a build without optimization, more than threads have for
+/// [`MAX_NESTED`].
+const PARSER_STACK: usize = 32 << 20;
+
+/// Parses, on a stack of its own.
+fn parse(text: &str) -> Result<Result<cel::Program, cel::ParseErrors>, Wrong> {
+    let failed = || Wrong::new("this expression cannot be parsed now").help("is there memory for one more thread?");
+    std::thread::scope(|scope| {
+        let parser = std::thread::Builder::new().stack_size(PARSER_STACK);
+        let parser = parser.spawn_scoped(scope, || ENVIRONMENT.compile(text)).map_err(|_| failed())?;
+        parser.join().map_err(|_| failed())
+    })
+}
+
+/// Refuses brackets that are nested too deep. So that it tells texts from brackets as surely as the parser, it refuses what
+/// it would have to read in ways of their own: comments, raw texts, escapes by number, and names in backticks.
+fn check_nesting(text: &str) -> Result<(), Wrong> {
+    let mut depth = 0_usize;
+    let mut quote = None;
+    let mut chars = text.char_indices().peekable();
+    while let Some((at, c)) = chars.next() {
+        let next = chars.peek().map(|(_, next)| *next);
+        let what = match (quote, c) {
+            (Some(end), c) if c == end => {
+                quote = None;
+                continue;
+            }
+            (Some(_), '\\') if next.is_some_and(|next| "\\'\"nrt".contains(next)) => {
+                chars.next();
+                continue;
+            }
+            (Some(_), '\\') => "only \\\\, \\', \\\", \\n, \\r and \\t are escapes here",
+            (Some(_), '\n' | '\r') => "a text goes over the end of its line",
+            (Some(_), _) => continue,
+            (None, '\'' | '"') if text[..at].ends_with(|before: char| before.is_ascii_alphanumeric()) => {
+                "there are no raw texts and no bytes here"
+            }
+            (None, '\'' | '"') => {
+                quote = Some(c);
+                continue;
+            }
+            (None, '/') if next == Some('/') => "there are no comments here",
+            (None, '`') => "there are no backticks here",
+            (None, '(' | '[' | '{' | '?') if depth == MAX_NESTED => "its brackets are nested too deep",
+            (None, '(' | '[' | '{' | '?') => {
+                depth += 1;
+                continue;
+            }
+            (None, ')' | ']' | '}') => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            (None, _) => continue,
+        };
+        return Err(Wrong::new(format!("this is not an expression: {what}")).shift(at));
+    }
+    match quote {
+        Some(_) => Err(Wrong::new("this is not an expression: a text lacks its end").shift(text.len())),
+        None => Ok(()),
+    }
+}
+
 /// The byte at a line, from 1, and a column, from 0 or 1, of a message: near enough to point at.
 fn offset(text: &str, (line, column): (isize, isize)) -> usize {
     let line = usize::try_from(line - 1).unwrap_or(0);
@@ -174,6 +243,8 @@ fn offset(text: &str, (line, column): (isize, isize)) -> usize {
 struct Walk<'p> {
     program: &'p cel::Program,
     needs: Vec<Need>,
+    /// How deep it is in the tree.
+    depth: usize,
 }
 
 impl Walk<'_> {
@@ -182,8 +253,19 @@ impl Walk<'_> {
         Wrong::new(message).shift(at)
     }
 
-    /// `locals` are the names that a macro gives to the elements of a list.
     fn check<'p>(&mut self, node: &'p IdedExpr, locals: &mut Vec<&'p str>) -> Result<(), Wrong> {
+        if self.depth == MAX_DEPTH {
+            let wrong = self.wrong(node, "the expression is nested too deep".into());
+            return Err(wrong.help("make it several rules"));
+        }
+        self.depth += 1;
+        let checked = self.check_node(node, locals);
+        self.depth -= 1;
+        checked
+    }
+
+    /// `locals` are the names that a macro gives to the elements of a list.
+    fn check_node<'p>(&mut self, node: &'p IdedExpr, locals: &mut Vec<&'p str>) -> Result<(), Wrong> {
         match &node.expr {
             Expr::Literal(_) => Ok(()),
             Expr::Ident(name) if locals.contains(&name.as_str()) => Ok(()),

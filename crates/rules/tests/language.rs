@@ -4,6 +4,7 @@ use rules::language;
 use rules::model::{Host, PathPattern};
 use rules::ruleset::{Environment, PathStyle, Ruleset};
 use rules::source::{Problem, SourceFile};
+use rules::when::MAX_NESTED;
 
 fn file(path: &str, text: &str) -> SourceFile {
     SourceFile { path: path.into(), text: text.into() }
@@ -262,4 +263,50 @@ fn the_same_contents_in_any_order_have_the_same_revision() {
     assert_ne!(revision(&[a.clone(), b]), revision(&[a.clone(), file("user/b.toml", "# c")]));
     let given = revision(&[a]);
     assert!(given.len() == 12 && given.bytes().all(|byte| byte.is_ascii_hexdigit()), "{given}");
+}
+
+#[test]
+fn ranges_that_come_to_too_many_prefixes_are_refused() {
+    let text = "::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:fffe\n".repeat(20_000);
+    let found = problems(&[file("sets/a.txt", &text)], &Environment::default());
+    assert_eq!(found.len(), 1);
+    assert!(found[0].message.contains("4000000"), "{found:?}");
+}
+
+#[test]
+fn a_deep_or_long_expression_is_taken_or_refused() {
+    let long = |piece: &str, last: &str| piece.repeat((1000 - last.len()) / piece.len()) + last;
+    for text in [
+        long("!", "true"),
+        long("-", "1"),
+        long("(", "1"),
+        long("[", "1"),
+        long("{1:", "1"),
+        long("true ? false : ", "true"),
+        long("true && ", "true"),
+        long("1 + ", "1 == 1"),
+        long("size(", "1"),
+        "a".to_owned() + &long(".b", ""),
+        "'a'".to_owned() + &long("[0]", ""),
+        "remote.name".to_owned() + &long(".contains('')", ""),
+    ] {
+        let _ = rules::when::check(&text);
+        // As deep as it may be.
+        let nested = |text: &str| text.matches(['(', '[', '{', '?']).count();
+        let deep: String =
+            (0..text.len()).map(|at| &text[at..]).find(|text| nested(text) <= MAX_NESTED).unwrap().into();
+        let _ = rules::when::check(&deep);
+    }
+    for hidden in ["r'\\' + ')))'", "'\\q))))'", "// ')\n", "')\n'", "`)))`", "'"] {
+        assert!(rules::when::check(&format!("{hidden} == ''")).is_err(), "{hidden}");
+    }
+    assert!(rules::when::check(&long("true || ", "true")).is_ok());
+    assert!(rules::when::check(&" ".repeat(2000)).is_err());
+}
+
+#[test]
+fn a_ruleset_can_be_shared_between_threads() {
+    fn shared<T: Send + Sync + 'static>() {}
+    shared::<Ruleset>();
+    shared::<rules::ruleset::Subject>();
 }

@@ -15,14 +15,16 @@ pub mod text;
 mod wrong;
 
 use crate::floor;
-use crate::model::{Layer, Rule};
+use crate::model::{Host, Layer, Rule};
 use crate::ruleset::Environment;
 use crate::source::{Problem, SourceFile};
 use hashbrown::HashMap;
+use ipnet::{Ipv4Subnets, Ipv6Subnets};
 use reader::{Problems, Reader};
 use rule::Parsed;
 use set::Set;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use toml::de::DeValue;
 pub use wrong::Wrong;
@@ -35,6 +37,8 @@ pub const MAX_BYTES: usize = 128 << 20;
 pub const MAX_RULE_FILE_BYTES: usize = 32 << 20;
 /// How many rules there may be.
 pub const MAX_RULES: usize = 100_000;
+/// How many names and prefixes all hosts in rules and sets may come to. A range of addresses is up to 254 prefixes.
+pub const MAX_PREFIXES: usize = 4_000_000;
 /// The folder of sets.
 pub const SETS: &str = "sets";
 
@@ -196,7 +200,26 @@ fn check_together(parsed: &[Parsed], files: &[SourceFile], sets: &BTreeMap<Arc<s
             }
         }
     }
+    let in_rules = parsed.iter().flat_map(|one| one.rule.remote.iter().map(|remote| &remote.host));
+    let in_sets = sets.values().flat_map(|set| &set.hosts);
+    // Ends early: what is too much is not counted to its end.
+    let many = in_rules
+        .chain(in_sets)
+        .try_fold(0_usize, |sum, host| Some(sum + prefixes(host)).filter(|sum| *sum <= MAX_PREFIXES));
+    if let (None, Some(file)) = (many, files.first()) {
+        let wrong = Wrong::new(format!("all hosts together come to more than {MAX_PREFIXES} names and prefixes"));
+        problems.about(&file.path, wrong.help("a range that is no prefix is many prefixes"));
+    }
     if let Some(past) = parsed.get(MAX_RULES) {
         note(problems, past, past.at, Wrong::new(format!("there are more than {MAX_RULES} rules")));
+    }
+}
+
+/// How many names and prefixes a host comes to.
+fn prefixes(host: &Host) -> usize {
+    match host {
+        Host::Range(IpAddr::V4(first), IpAddr::V4(last)) => Ipv4Subnets::new(*first, *last, 0).count(),
+        Host::Range(IpAddr::V6(first), IpAddr::V6(last)) => Ipv6Subnets::new(*first, *last, 0).count(),
+        _ => 1,
     }
 }

@@ -58,7 +58,7 @@ pub(super) fn read(reader: &mut Reader<'_>, entries: &mut usize) -> Set {
         let line = line.split('#').next().unwrap_or_default();
         let mut words = line.split_ascii_whitespace();
         let Some(first) = words.next() else { continue };
-        // `subslice` of the line: where the word begins in the file.
+        // Where a word of the line begins in the file.
         let offset = |word: &str| at + (word.as_ptr() as usize - line.as_ptr() as usize);
         let before = set.hosts.len();
         let mut rest = words.peekable();
