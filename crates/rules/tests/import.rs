@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use rules::import::{Format, ImportError, Imported, Input, Target, guess, import};
 use rules::model::Layer;
+use rules::ruleset::{Environment, Ruleset};
 
 fn target() -> Target {
     Target { layer: Layer::User, name: "imported".to_owned() }
@@ -10,7 +11,11 @@ fn target() -> Target {
 
 fn run(format: Format, files: &[(&str, &str)]) -> Imported {
     let inputs: Vec<Input<'_>> = files.iter().map(|(name, text)| Input { name, bytes: text.as_bytes() }).collect();
-    import(format, &inputs, &target(), &mut |_| None).unwrap()
+    let imported = import(format, &inputs, &target(), &mut |_| None).unwrap();
+    if let Err(problems) = Ruleset::compile(&imported.files, &Environment::default()) {
+        panic!("{problems:#?}\n{:#?}", imported.files);
+    }
+    imported
 }
 
 fn opensnitch(name: &str, rest: &str, operator: &str) -> String {
@@ -233,6 +238,14 @@ proptest! {
     }
 
     #[test]
+    fn arbitrary_lines_become_a_set_that_compiles(lines in prop::collection::vec("[a-c0-2.:/*|^@ -]{0,20}", 1..8)) {
+        let text = format!("ads.example\n{}\n", lines.join("\n"));
+        let imported = run(Format::List, &[("list", &text)]);
+        let compiled = Ruleset::compile(&imported.files, &Environment::default());
+        prop_assert!(compiled.is_ok(), "{:?}\n{:?}", compiled.err(), imported.files);
+    }
+
+    #[test]
     fn arbitrary_conditions_are_imported_or_named(
         operand in prop::sample::select(vec!["process.path", "dest.host", "dest.ip", "dest.port", "protocol", "user.id",
             "dest.network", "lists.ips", "process.command", "iface.out", "source.port", "true", "x"]),
@@ -242,7 +255,10 @@ proptest! {
         let operator = serde_json::json!({ "type": kind, "operand": operand, "data": data }).to_string();
         let text = opensnitch("r", ALLOW, &operator);
         let inputs = [Input { name: "x", bytes: text.as_bytes() }];
-        let imported = import(Format::OpenSnitch, &inputs, &target(), &mut |_| None).unwrap();
+        let lists = b"ads.example\n192.0.2.0/24\n";
+        let imported = import(Format::OpenSnitch, &inputs, &target(), &mut |_| Some(vec![lists.to_vec()])).unwrap();
         prop_assert_eq!(imported.rules + imported.skipped.len(), 1);
+        let compiled = Ruleset::compile(&imported.files, &Environment::default());
+        prop_assert!(compiled.is_ok(), "{:?}\n{:?}", compiled.err(), imported.files);
     }
 }
