@@ -2,7 +2,7 @@
 //!
 //! What happens is a [`message::Message`]; [`update::update`] changes the [`model::Model`] by it and says what is to be done;
 //! [`view::view`] draws it. These three are pure, and tests drive them with keys and compare screens. Around them:
-//! [`run`] owns the terminal, `link` the connection to the service, `clerk` compiles and explains rules.
+//! `run` owns the terminal, `link` the connection to the service, `clerk` compiles and explains rules.
 //!
 //! Invariants: what others wrote never controls the terminal ([`text`]); no single key decides about a connection;
 //! memory is bounded, and so is drawing, however much happens; nothing is drawn when nothing changes. Neighbours:

@@ -17,7 +17,7 @@ use rules::explain::{Condition, Step, StepResult};
 use rules::facts::Flow;
 use rules::floor;
 use rules::model::{Action, ProgramPattern, Rule};
-use rules::ruleset::{Environment, Ruleset};
+use rules::ruleset::{Environment, PathStyle, Ruleset};
 use rules::source::SourceFile;
 use std::fmt::Display;
 use std::sync::Arc;
@@ -74,8 +74,8 @@ pub fn work(environment: Environment, jobs: &Receiver<Job>, messages: &Sender<Me
 
 struct Clerk {
     environment: Environment,
-    /// The last ruleset, which the next job is often about, too.
-    compiled: Option<Result<Ruleset, String>>,
+    /// The last ruleset, which the next job is often about, too, and for which paths it is.
+    compiled: Option<(PathStyle, Result<Ruleset, String>)>,
 }
 
 impl Clerk {
@@ -85,15 +85,21 @@ impl Clerk {
             None => refusal.message,
         });
         let now = Timestamp::now();
+        // A decision is explained by the rules of its machine, which its paths tell.
+        let style = match &task {
+            Task::Explain(entry) => entry.identity.program.path.as_deref().map(style_of),
+            Task::List | Task::Check => None,
+        };
+        let style = style.unwrap_or(self.environment.paths);
         let result = files.and_then(|files| {
-            self.compile(&files)?;
-            Ok(files)
+            self.compile(&files, style);
+            Ok(())
         });
         let environment = &self.environment;
         let compiled = match (&result, &self.compiled) {
-            (Ok(_), Some(Ok(ruleset))) => Ok(ruleset),
-            (Err(why), _) | (Ok(_), Some(Err(why))) => Err(why.clone()),
-            (Ok(_), None) => Err("the rules were not compiled".to_owned()),
+            (Ok(()), Some((_, Ok(ruleset)))) => Ok(ruleset),
+            (Err(why), _) | (Ok(()), Some((_, Err(why)))) => Err(why.clone()),
+            (Ok(()), None) => Err("the rules were not compiled".to_owned()),
         };
         match task {
             Task::List => Message::Rules(compiled.map(|ruleset| list(ruleset, environment, now))),
@@ -105,11 +111,12 @@ impl Clerk {
         }
     }
 
-    fn compile(&mut self, files: &Files) -> Result<(), String> {
-        if matches!(&self.compiled, Some(Ok(ruleset)) if *ruleset.revision() == files.revision) {
-            return Ok(());
+    fn compile(&mut self, files: &Files, style: PathStyle) {
+        if matches!(&self.compiled, Some((of, Ok(ruleset))) if *of == style && *ruleset.revision() == files.revision) {
+            return;
         }
-        let compiled = Ruleset::compile(&files.files, &self.environment).map_err(|problems| match files.left_out {
+        let environment = Environment { paths: style, ..self.environment.clone() };
+        let compiled = Ruleset::compile(&files.files, &environment).map_err(|problems| match files.left_out {
             0 => {
                 let told: Vec<String> = problems.iter().take(MAX_PROBLEMS).map(ToString::to_string).collect();
                 format!("this program cannot read the rules of the service: {}", told.join("; "))
@@ -119,9 +126,14 @@ impl Clerk {
                 service's machine reads them from the disk"
             ),
         });
-        self.compiled = Some(compiled);
-        Ok(())
+        self.compiled = Some((style, compiled));
     }
+}
+
+/// Whose path this is: only Windows's has a drive letter, or begins with a backslash.
+fn style_of(path: &str) -> PathStyle {
+    let drive = path.as_bytes().get(1) == Some(&b':');
+    if drive || path.starts_with('\\') { PathStyle::Windows } else { PathStyle::Unix }
 }
 
 fn trace(lines: Result<Vec<TraceLine>, String>) -> Trace {
