@@ -35,9 +35,9 @@ use std::time::Duration;
   tollgate ask --answer 7 permit --for 1h --to domain
   tollgate ask --answer 7 block --for forever --to everything --note \"no telemetry\"
 
-While `tollgate ask` runs, what no rule decides waits for you; without it (or `tollgate tui`) the configured default
-decides at once. You answer for programs of your own user, an administrator for everybody's. An answer forever becomes a
-rule, so it takes an administrator.")]
+While `tollgate ask` runs, what no rule decides waits for you; without it (or `tollgate tui`) the configured default \
+decides at once. You answer for programs of your own user, an administrator for everybody's. An answer forever becomes \
+a rule, so it takes an administrator.")]
 pub struct Args {
     /// Show the open prompts, and end
     #[arg(long, conflicts_with = "answer")]

@@ -18,8 +18,8 @@ use serde_json::json;
   tollgate snooze 2h --permit      what no rule decides is permitted meanwhile
   tollgate snooze off              ask again
 
-Rules decide as ever; a snooze is for what they leave open. It takes an administrator. The log says which
-connections were decided by a snooze.")]
+Rules decide as ever; a snooze is for what they leave open. It takes an administrator. The log says which connections \
+were decided by a snooze.")]
 pub struct Args {
     /// How long: a number and s, m or h, at most 24h; or `off`
     #[arg(value_name = "TIME", value_parser = time)]

@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 /// How many prompts are kept at most; the service has fewer.
 const KEPT: usize = 4_096;
 
+/// For how long after a prompt that was spoken of is gone a line without a number may have been meant for it.
+const SETTLES: SignedDuration = SignedDuration::from_secs(3);
+
 /// When a prompt that is spoken of is mentioned again, in seconds before its deadline.
 const REMINDERS: [u64; 2] = [10, 5];
 
@@ -39,6 +42,10 @@ pub struct Conversation {
     open: BTreeMap<u64, Prompt>,
     /// The prompt that was shown last, and for which seconds before its deadline it was mentioned again.
     shown: Option<(u64, u64)>,
+    /// The prompt that was answered last, here.
+    answered: Option<u64>,
+    /// The prompt that was spoken of and that others closed, and when.
+    gone: Option<(u64, Timestamp)>,
 }
 
 impl Conversation {
@@ -49,7 +56,7 @@ impl Conversation {
             Role::Operator => "prompts of your own programs",
         };
         let as_whom = format!("answering {whose} as {}", welcome.user);
-        Self { as_whom, open: BTreeMap::new(), shown: None }
+        Self { as_whom, open: BTreeMap::new(), shown: None, answered: None, gone: None }
     }
 
     /// What is said first.
@@ -75,6 +82,7 @@ impl Conversation {
                 let mut steps = vec![Step::Say(format!("{id}: {}", words::closed(&closed)))];
                 if self.shown.is_some_and(|(shown, _)| shown == id) {
                     self.shown = None;
+                    self.gone = (self.answered != Some(id)).then_some((id, now));
                     steps.extend(self.show_next(now, 0));
                 }
                 steps
@@ -104,6 +112,14 @@ impl Conversation {
                 let Some(id) = draft.prompt.or(self.shown.map(|(id, _)| id)) else {
                     return vec![Step::Say("there is no prompt to answer".to_owned())];
                 };
+                if let Some((gone, when)) = self.gone.take().filter(|_| draft.prompt.is_none())
+                    && now < when.saturating_add(SETTLES).unwrap_or(when)
+                {
+                    return vec![Step::Say(format!(
+                        "{gone} was just closed; nothing is answered. This would be for {id}: say it again"
+                    ))];
+                }
+                self.answered = Some(id);
                 match self.open.get(&id) {
                     Some(prompt) => vec![Step::Answer { prompt: id, answer: draft.complete(prompt) }],
                     None => vec![Step::Say(format!("there is no prompt {id} now"))],
@@ -135,7 +151,11 @@ impl Conversation {
             (None, _) => self.show_next(now, 0),
             (Some((shown, _)), Some(before)) if shown == id => self.tell_change(now, &before),
             (Some(_), Some(_)) => Vec::new(),
-            (Some(_), None) => vec![Step::Say(format!("{} more wait; n shows the next", self.open.len() - 1))],
+            // Not at each: many may come at once.
+            (Some(_), None) if (self.open.len() - 1).is_power_of_two() => {
+                vec![Step::Say(format!("{} more wait; n shows the next", self.open.len() - 1))]
+            }
+            (Some(_), None) => Vec::new(),
         }
     }
 
@@ -170,7 +190,7 @@ impl Conversation {
         if self.open.is_empty() {
             return vec![Step::Say("no open prompts".to_owned())];
         }
-        self.open.values().map(|prompt| Step::Say(words::prompt(prompt, now).join("\n"))).collect()
+        self.open.values().map(|prompt| Step::Say(format!("\n{}", words::prompt(prompt, now).join("\n")))).collect()
     }
 
     /// The deadline of the prompt that is spoken of, and at how many seconds before it to mention it next.
@@ -245,11 +265,11 @@ mod tests {
         let said = said(&opens(&mut conversation(), prompt(7)));
         let expected = r"
 prompt 7: /usr/bin/git wants to connect to git.example.com (192.0.2.7:443, tcp)
-  process   4242 of alice
-  as        git fetch \u{1b}[2J\u{202e}
-  name      git.example.com, which this process looked up
-  waiting   1 connection; in 20 s: block
-  offered   `p` or `b` is for this domain, while the process runs
+  process    4242 of alice
+  as         git fetch \u{1b}[2J\u{202e}
+  name       git.example.com, which this process looked up
+  waiting    1 connection; in 20 s: block
+  offered    `p` or `b` is for this domain, while the process runs
 p/b/?";
         assert_eq!(said, expected);
     }
@@ -283,6 +303,21 @@ p/b/?";
         let closed = Closed::Answered { user: "root".into(), verdict: Verdict::Block };
         let said = said(&conversation.handle_event(START, Event::PromptClosed { id: 7, closed }));
         assert!(said.starts_with("7: root answered: block\n\nprompt 8: "), "{said}");
+    }
+
+    #[test]
+    fn a_letter_that_was_meant_for_a_prompt_that_another_just_closed_does_not_answer_the_next() {
+        let mut conversation = conversation();
+        opens(&mut conversation, prompt(7));
+        opens(&mut conversation, prompt(8));
+        conversation.handle_event(START, Event::PromptClosed { id: 7, closed: Closed::Ruled });
+        let said = said(&conversation.handle_line(at(1), "p"));
+        assert_eq!(said, "7 was just closed; nothing is answered. This would be for 8: say it again");
+        assert!(matches!(conversation.handle_line(at(1), "p")[..], [Step::Answer { prompt: 8, .. }]));
+        // Whoever closed it here knows that it is the next one's turn.
+        conversation.handle_event(at(2), Event::PromptClosed { id: 8, closed: Closed::Ruled });
+        opens(&mut conversation, prompt(9));
+        assert!(matches!(conversation.handle_line(at(2), "p")[..], [Step::Answer { prompt: 9, .. }]));
     }
 
     #[test]

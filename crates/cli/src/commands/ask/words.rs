@@ -23,9 +23,9 @@ pub fn prompt(prompt: &Prompt, now: Timestamp) -> Vec<String> {
         Direction::In => format!("is about to be reached on port {} by {}", prompt.local.port(), remote(prompt)),
     };
     let mut lines =
-        vec![format!("prompt {}: {program} {wants}", prompt.id), format!("  process   {} of {user}", prompt.pid)];
+        vec![format!("prompt {}: {program} {wants}", prompt.id), format!("  process    {} of {user}", prompt.pid)];
     let mut fact = |name: &str, value: Option<String>| {
-        lines.extend(value.map(|value| format!("  {name:<9} {value}")));
+        lines.extend(value.map(|value| format!("  {name:<10} {value}")));
     };
     fact("signed by", identity.program.publisher.as_deref().map(shown));
     fact("service", identity.program.service.as_deref().map(shown));
@@ -36,7 +36,7 @@ pub fn prompt(prompt: &Prompt, now: Timestamp) -> Vec<String> {
     fact("asked by", prompt.asked_by.as_ref().map(|rule| format!("the rule {rule}")));
     fact("places", prompt.many.then(|| "it connects to many others, too; only `e` covers them all".to_owned()));
     fact("waiting", Some(waiting(prompt, now)));
-    lines.push(format!("  offered   {}", offer(prompt)));
+    lines.push(format!("  offered    {}", offer(prompt)));
     lines
 }
 
