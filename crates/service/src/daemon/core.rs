@@ -10,6 +10,7 @@ use crate::gate::Gate;
 use crate::gate::keep::Keeper;
 use crate::journal::{Event, Journal};
 use crate::log;
+use crate::metrics::Metrics;
 use crate::policy::{Read, Rules};
 use crate::server::Feed;
 use control::status::{Counters, Log, Source, Status};
@@ -28,6 +29,7 @@ pub struct Core {
     pub log: Option<log::Log>,
     /// What clients are told unasked.
     pub feed: Feed,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) memory: Memory,
     pub(super) audience: Mutex<Audience>,
     journal: Journal,
@@ -43,6 +45,7 @@ pub(super) struct Parts {
     pub keeper: Arc<Keeper>,
     pub log: Option<log::Log>,
     pub feed: Feed,
+    pub metrics: Arc<Metrics>,
     pub memory: Memory,
     pub journal: Journal,
     pub config_file: Option<PathBuf>,
@@ -51,10 +54,23 @@ pub(super) struct Parts {
 
 impl Core {
     pub(super) fn new(parts: Parts) -> Self {
-        let Parts { gate, keeper, log, feed, memory, journal, config_file, now } = parts;
+        let Parts { gate, keeper, log, feed, metrics, memory, journal, config_file, now } = parts;
         let (config_refused, names) = (Mutex::default(), Mutex::new(Source::Off));
         let (audience, started) = (Mutex::default(), now.wall);
-        Self { gate, keeper, log, feed, memory, audience, journal, config_file, started, config_refused, names }
+        Self {
+            gate,
+            keeper,
+            log,
+            feed,
+            metrics,
+            memory,
+            audience,
+            journal,
+            config_file,
+            started,
+            config_refused,
+            names,
+        }
     }
 
     /// How the service does, truthfully.

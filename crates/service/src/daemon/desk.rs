@@ -20,6 +20,7 @@ use rules::decision::Revision;
 use rules::source::{Problem, SourceFile};
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 
 /// Who answers prompts: the number under which the people know each, by user id; `None` for administrators.
 pub type Audience = BTreeMap<Option<Arc<str>>, u64>;
@@ -76,8 +77,15 @@ impl Desk for Core {
             name: client.user_name().into(),
             administrator: client.role == Role::Administrator,
         };
-        let answered = self.gate.with_asks(now, |asks| asks.answer(prompt, &answer, &person, now));
+        let (opened, answered) = self.gate.with_asks(now, |asks| {
+            let opened = asks.prompts_for(&person, now).iter().find(|open| open.id == prompt).map(|open| open.opened);
+            (opened, asks.answer(prompt, &answer, &person, now))
+        });
         let answered = answered.map_err(|refused| answer_refused(&refused))?;
+        if let Some(opened) = opened {
+            // A wall clock that was set back meanwhile tells nothing.
+            self.metrics.answered(Duration::try_from(now.wall.duration_since(opened)).unwrap_or_default());
+        }
         self.gate.release(answered.decided);
         match answered.lasting {
             Lasting::Nothing => Ok(()),

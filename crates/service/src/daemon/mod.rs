@@ -172,14 +172,23 @@ impl Daemon {
             timer,
         }));
         let keeper = Arc::new(Keeper::new(gate.clone(), open, journal.clone()));
-        let parts =
-            core::Parts { gate: gate.clone(), keeper: keeper.clone(), log, feed, memory, journal, config_file, now };
+        let parts = core::Parts {
+            gate: gate.clone(),
+            keeper: keeper.clone(),
+            log,
+            feed,
+            metrics,
+            memory,
+            journal,
+            config_file,
+            now,
+        };
         let core = Arc::new(Core::new(parts));
         let (stop, stopped) = bounded(0);
         let serving = Mutex::new(Serving { control: None, metrics: None });
         let running = Running { core: core.clone(), stop: Mutex::new(Some(stop)), threads: Mutex::default(), serving };
         core.tell_start();
-        running.serve(listener, scraped, metrics)?;
+        running.serve(listener, scraped)?;
         running.spawn_workers(&gate, &worker, &stopped)?;
         let stop = stopped.clone();
         running.spawn("timer", move || tick(&gate, &wakes, &stop))?;
@@ -213,12 +222,7 @@ impl Running {
     }
 
     /// Serves clients, and metrics. Metrics that cannot be served are no reason not to keep the gate.
-    fn serve(
-        &self,
-        listener: Option<ipc::Listener>,
-        scraped: Option<SocketAddr>,
-        metrics: Arc<Metrics>,
-    ) -> Result<(), StartError> {
+    fn serve(&self, listener: Option<ipc::Listener>, scraped: Option<SocketAddr>) -> Result<(), StartError> {
         let mut serving = self.serving.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(listener) = listener {
             let server = Server::new(self.core.clone(), self.core.feed.clone());
@@ -226,7 +230,7 @@ impl Running {
         }
         if let Some(address) = scraped {
             let core = self.core.clone();
-            match metrics::Server::start(address, metrics, Arc::new(move || core.status())) {
+            match metrics::Server::start(address, self.core.metrics.clone(), Arc::new(move || core.status())) {
                 Ok(server) => serving.metrics = Some(server),
                 Err(error) => {
                     let why = format!("{address} cannot be listened at: {error}");

@@ -53,11 +53,15 @@ impl Attachment {
         *self.lock_settings()
     }
 
-    /// Puts settings in force.
-    pub fn configure(&self, settings: Settings) -> Result<(), EnforcerError> {
+    /// Puts what `settings` says in force, unless it is. Asked with the lock held, so that a later word is never replaced
+    /// by an earlier one.
+    pub fn configure(&self, settings: impl FnOnce() -> Settings) -> Result<(), EnforcerError> {
         let mut current = self.lock_settings();
-        self.enforcer.configure(&settings)?;
-        *current = settings;
+        let settings = settings();
+        if *current != settings {
+            self.enforcer.configure(&settings)?;
+            *current = settings;
+        }
         Ok(())
     }
 

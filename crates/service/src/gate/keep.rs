@@ -106,7 +106,6 @@ impl Keeper {
     fn keep(&self, attachment: Attachment, began: Now) -> Result<(), Ended> {
         let attachment = Arc::new(attachment);
         self.gate.attachment.store(Some(attachment.clone()));
-        // The configuration, or the rules, may have changed since they were sent.
         let ended = self.take_until_stopped(&attachment, began);
         if ended.is_ok() {
             self.gate.wind_down();
@@ -120,9 +119,8 @@ impl Keeper {
     }
 
     fn take_until_stopped(&self, attachment: &Attachment, began: Now) -> Result<(), Ended> {
-        if attachment.settings() != self.gate.settings() {
-            attachment.configure(self.gate.settings())?;
-        }
+        // The configuration, or the rules, may have changed since settings were sent.
+        attachment.configure(|| self.gate.settings())?;
         *self.state() = status::Gate::Attached { since: began.wall };
         (self.journal)(began, &Event::Attached { version: attachment.attached.version });
         let mut batch = Vec::new();

@@ -179,7 +179,7 @@ impl Gate {
         // What was ruled before is submitted, or will not be remembered.
         drop(self.submitting.write().unwrap_or_else(PoisonError::into_inner));
         if let Some(attachment) = self.attachment.load_full()
-            && let Err(error) = attachment.configure(self.settings())
+            && let Err(error) = attachment.configure(|| self.settings())
         {
             attachment.fail(error.into());
         }
