@@ -1,8 +1,9 @@
 //! Little Snitch's rule groups: `.lsrules`.
 //!
-//! What they mean (https://help.obdev.at/littlesnitch5/ref-lsrules-file-format and ref-rule-precedence): of the rules that match,
-//! one with high priority wins, then the one with the more specific server, then the more specific process. We sort by the same
-//! and give each rank a priority of its own; where their order goes on to compare lists, ours has what blocks first.
+//! What they mean: <https://help.obdev.at/littlesnitch5/ref-lsrules-file-format>. Of the rules that match, one with high
+//! priority wins, then the one with the more specific server, then the more specific process
+//! (<https://help.obdev.at/littlesnitch5/ref-rule-precedence>). We sort by the same and give each rank a priority of its
+//! own; where their order goes on to compare lists, ours has what blocks first.
 //!
 //! Invariants: a rule with a key that we do not know may have a condition that we do not know, and is left out.
 

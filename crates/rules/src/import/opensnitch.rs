@@ -1,6 +1,6 @@
 //! OpenSnitch's rules: a JSON file each.
 //!
-//! What they mean (https://github.com/evilsocket/opensnitch/wiki/Rules): rules are tried by name; the first that denies,
+//! What they mean (<https://github.com/evilsocket/opensnitch/wiki/Rules>): rules are tried by name; the first that denies,
 //! rejects or has `precedence` decides; else one that allows. They are about connections that this machine begins. So those
 //! that decide at once come first, by name, and the plain permits after them.
 //!
