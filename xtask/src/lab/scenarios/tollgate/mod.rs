@@ -17,10 +17,17 @@ mod engine;
 mod errors;
 mod fallback;
 mod lifecycle;
+mod service;
 
 /// One table for each file.
-pub const TABLES: [&[Scenario]; 5] =
-    [&decisions::SCENARIOS, &fallback::SCENARIOS, &lifecycle::SCENARIOS, &engine::SCENARIOS, &errors::SCENARIOS];
+pub const TABLES: [&[Scenario]; 6] = [
+    &decisions::SCENARIOS,
+    &fallback::SCENARIOS,
+    &lifecycle::SCENARIOS,
+    &engine::SCENARIOS,
+    &errors::SCENARIOS,
+    &service::SCENARIOS,
+];
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const V6: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
