@@ -269,6 +269,10 @@ fn refused(call: &'static str, code: u32) -> DriverError {
         win::ERROR_ACCESS_DENIED => DriverError::AccessDenied,
         win::ERROR_SERVICE_DOES_NOT_EXIST => DriverError::NotInstalled,
         win::ERROR_SERVICE_MARKED_FOR_DELETE => DriverError::MarkedForDeletion,
+        win::ERROR_DEPENDENT_SERVICES_RUNNING => {
+            let why = "the service needs the driver: `tollgate service stop` first";
+            DriverError::Os { call, source: io::Error::other(why) }
+        }
         _ => DriverError::Os { call, source: os_error(code) },
     }
 }
