@@ -8,7 +8,7 @@
 //! * [`status`]: how the service does.
 //! * [`filter`]: which entries.
 //! * [`protocol`]: the messages.
-//! * [`line`]: lines of bounded length.
+//! * [`mod@line`]: lines of bounded length.
 //! * [`client`]: the client's side.
 //!
 //! Invariants: every message is bounded; an unknown field is ignored and an unknown request refused by name; nothing here
