@@ -15,6 +15,8 @@ mod indication;
 mod matching;
 mod memory;
 mod release;
+mod rules;
+mod service;
 mod table;
 mod timing;
 
@@ -23,12 +25,28 @@ use table::Table;
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
+/// What is measured, by name.
+const MEASURES: &[(&str, fn(&mut Table))] = &[
+    ("classify", classify::measure),
+    ("matching", matching::measure),
+    ("handoff", handoff::measure),
+    ("memory", memory::measure),
+    ("release", release::measure),
+    ("rules", rules::measure),
+    ("service", service::measure),
+];
+
+/// Measures what the arguments name, or everything.
 fn main() {
+    let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if let Some((_, print)) = service::RESIDENT.iter().find(|(name, _)| wanted.iter().any(|wanted| wanted == name)) {
+        return print();
+    }
     let mut table = Table::default();
-    classify::measure(&mut table);
-    matching::measure(&mut table);
-    handoff::measure(&mut table);
-    memory::measure(&mut table);
-    release::measure(&mut table);
+    for (name, measure) in MEASURES {
+        if wanted.is_empty() || wanted.iter().any(|wanted| wanted == name) {
+            measure(&mut table);
+        }
+    }
     table.print();
 }
