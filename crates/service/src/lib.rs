@@ -1,9 +1,11 @@
 //! The decision point: requests in, decisions out.
 //!
-//! * [`connection`]: one request, readable.
-//! * [`exempt`]: what is permitted whatever the mode says.
-//! * [`decide`]: connection to decision, pure.
-//! * [`session`]: the conversation with an enforcement point, from attach to detach.
+//! * [`daemon`]: the whole service, with rules. [`config`], [`policy`], [`journal`]: what it is told and what it says.
+//! * [`gate`]: connections that are held, and what is ruled about each. [`identity`], [`files`], [`names`]: what is known.
+//! * [`ask`]: prompts and answers. [`server`]: clients.
+//! * [`outlet`], [`sink`]: where decisions go. [`log`], [`export`], [`metrics`], [`counters`]: what becomes of them there.
+//! * [`session`]: one word for every connection, from attach to detach. [`connection`], [`exempt`], [`decide`]: its parts.
+//! * [`submit`], [`recent`], [`clock`]: what several of these use.
 //!
 //! Invariants: nothing here names an operating system or prints; deciding does no I/O. Neighbours: `platform` has the
 //! enforcement point, `wire` the vocabulary, `cli` shows what happens.

@@ -1,8 +1,8 @@
 //! The gate: connections that are held, and what is ruled about each.
 //!
 //! * [`held`]: a connection that waits for its verdict, as the service keeps it.
-//! * [`judge`]: rules, answers and defaults applied to one.
-//! * [`parked`]: those that wait for facts. [`lookups`]: where facts are found out.
+//! * `judge`: rules, answers and defaults applied to one.
+//! * `parked`: those that wait for facts. [`lookups`]: where facts are found out.
 //! * [`attachment`]: one attachment to the enforcement point. [`keep`]: attaching for ever. [`backoff`]: and how often.
 //!
 //! Any thread may rule about connections and submit: the one that takes requests, the workers that learn facts, the timer,
