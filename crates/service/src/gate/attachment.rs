@@ -1,6 +1,6 @@
 //! One attachment to an enforcement point, from attach to detach.
 //!
-//! Invariants: its number is never used again while the service runs; after [`Attachment::close`] nothing is added.
+//! Invariants: its number is never used again while the service runs; once its submitter is closed nothing is added.
 //! Neighbours: `gate::keep` makes them, every thread that rules submits through one.
 
 use crate::gate::held::{Held, Ruling};
