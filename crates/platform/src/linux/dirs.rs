@@ -55,3 +55,29 @@ pub fn environment() -> Environment {
     });
     Environment { has_windows_paths: false, variables: Vec::new(), resolver }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    #[test]
+    fn a_folder_gets_its_access_whether_it_was_there_or_not() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("deep").join("new");
+        for (readers, mode) in [(Readers::Everybody, 0o755), (Readers::Nobody, 0o700)] {
+            create(&folder, readers).unwrap();
+            assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, mode);
+        }
+    }
+
+    #[test]
+    fn a_link_in_place_of_a_folder_is_refused_and_its_target_left_alone() {
+        let (above, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        fs::set_permissions(other.path(), Permissions::from_mode(0o755)).unwrap();
+        let link = above.path().join("state");
+        symlink(other.path(), &link).unwrap();
+        assert_eq!(create(&link, Readers::Nobody).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(fs::metadata(other.path()).unwrap().mode() & 0o7777, 0o755);
+    }
+}
