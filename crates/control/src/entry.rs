@@ -153,6 +153,13 @@ pub struct Name {
     pub confidence: Confidence,
 }
 
+impl Name {
+    /// Whether the address has no other name that could be meant.
+    pub fn is_sure(&self) -> bool {
+        self.confidence > Confidence::Ambiguous
+    }
+}
+
 /// How sure we are that a connection is for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

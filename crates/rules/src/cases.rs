@@ -123,6 +123,8 @@ pub struct Connection {
     pub remote: SocketAddr,
     /// The name of the remote end.
     pub name: Option<String>,
+    /// As [`Flow::is_name_sure`].
+    pub is_name_sure: bool,
     /// The local interface.
     pub interface: Option<String>,
 }
@@ -136,6 +138,7 @@ impl Connection {
             local: self.local,
             remote: self.remote,
             name: self.name.as_deref(),
+            is_name_sure: self.is_name_sure,
             interface: self.interface.as_deref(),
             now,
         }
@@ -190,6 +193,7 @@ impl Description {
             local: SocketAddr::new(unspecified, local_port),
             remote: SocketAddr::new(address, remote_port),
             name,
+            is_name_sure: true,
             interface: self.interface.clone(),
         })
     }

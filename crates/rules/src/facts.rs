@@ -87,6 +87,8 @@ pub struct Flow<'a> {
     pub remote: SocketAddr,
     /// The name that the remote address was looked up by: lower case, no final dot.
     pub name: Option<&'a str>,
+    /// Whether it is the only name that the address may have been looked up by. What permits does not rest on a guess.
+    pub is_name_sure: bool,
     /// The local interface, as the system calls it.
     pub interface: Option<&'a str>,
     /// When, in seconds since 1970-01-01T00:00:00Z.

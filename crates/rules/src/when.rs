@@ -72,6 +72,7 @@ pub struct Expression {
     program: cel::Program,
     /// The facts that it turns on.
     needs: Vec<Need>,
+    is_about_name: bool,
 }
 
 /// Facts that an expression may need, and whether what it needs them for is known.
@@ -100,6 +101,7 @@ pub fn check(text: &str) -> Result<(), Wrong> {
         local: address,
         remote: address,
         name: None,
+        is_name_sure: true,
         interface: None,
         now: 0,
     };
@@ -139,16 +141,21 @@ impl Expression {
             let what = what.split(" expecting").next().unwrap_or_default().replace("'<EOF>'", "at the end");
             Wrong::new(format!("this is not an expression: {what}")).shift(offset(text, error.pos))
         })?;
-        let mut walk = Walk { program: &program, needs: Vec::new(), depth: 0 };
+        let mut walk = Walk { program: &program, needs: Vec::new(), is_about_name: false, depth: 0 };
         walk.check(program.expression(), &mut Vec::new())?;
-        let needs = walk.needs;
-        Ok(Self { program, needs })
+        let Walk { needs, is_about_name, .. } = walk;
+        Ok(Self { program, needs, is_about_name })
     }
 
     /// The facts that it turns on and that are still being looked up.
     pub fn needs(&self, identity: &Identity) -> Needs {
         let open = self.needs.iter().filter(|(_, is_known)| !is_known(identity));
         open.fold(Needs::empty(), |all, (needs, _)| all | *needs) & identity.pending
+    }
+
+    /// Whether it turns on the name of the remote end.
+    pub const fn is_about_name(&self) -> bool {
+        self.is_about_name
     }
 
     /// Evaluates.
@@ -243,6 +250,7 @@ fn offset(text: &str, (line, column): (isize, isize)) -> usize {
 struct Walk<'p> {
     program: &'p cel::Program,
     needs: Vec<Need>,
+    is_about_name: bool,
     /// How deep it is in the tree.
     depth: usize,
 }
@@ -353,6 +361,7 @@ impl Walk<'_> {
             _ => None,
         };
         self.needs.extend(needed);
+        self.is_about_name |= name == "remote.name";
         Ok(())
     }
 }

@@ -248,6 +248,7 @@ fn connections() -> Vec<(Arc<Identity>, Flow<'static>)> {
                         local: SocketAddr::new(remote.ip(), port([22, 5000][next(2)])),
                         remote: SocketAddr::new(remote.ip(), port(remote.port())),
                         name,
+                        is_name_sure: true,
                         interface: [None, Some("eth0"), Some("eth1")][next(3)],
                         now: [NOW, NOW + 200 * 86_400][next(2)],
                     };

@@ -50,6 +50,7 @@ fn flow(protocol: u8, remote: &str) -> Flow<'static> {
         local: "192.0.2.1:50000".parse().unwrap(),
         remote: remote.parse().unwrap(),
         name: None,
+        is_name_sure: true,
         interface: None,
         now: 1_800_000_000,
     }
@@ -129,6 +130,32 @@ fn every_condition_of_a_rule_must_hold() {
     assert_eq!(action(&ruleset, &git(), &named("example.com", "198.51.100.1:443")), Action::Ask);
     let root = Identity { user: Some(User { id: "0".into(), name: Some("root".into()) }), ..git() };
     assert_eq!(action(&ruleset, &root, &flow(TCP, "203.0.113.7:443")), Action::Ask);
+}
+
+#[test]
+fn a_name_that_is_a_guess_blocks_and_asks_but_permits_nothing() {
+    let ruleset = user_rules(
+        r#"
+        rule.a-named = {action = "permit", remote = ".good.example"}
+        rule.b-listed = {action = "permit", remote = ["203.0.113.1", "203.0.113.2", "a.example", "b.example", "c.example"]}
+        rule.c-said = {action = "permit", when = 'remote.name != "" && remote.name != "bad.example"'}
+        rule.d-bad = {action = "block", remote = "bad.example"}
+        rule.e-addressed = {action = "permit", when = 'remote.address == "203.0.113.9"'}
+        "#,
+    );
+    let says = |name: &'static str, remote, is_name_sure| {
+        action(&ruleset, &git(), &Flow { name: Some(name), is_name_sure, ..flow(TCP, remote) })
+    };
+    for name in ["www.good.example", "a.example", "other.example"] {
+        assert_eq!(says(name, "198.51.100.1:443", true), Action::Permit, "{name}");
+        assert_eq!(says(name, "198.51.100.1:443", false), Action::Ask, "{name}");
+        // What does not turn on the name does not mind.
+        assert_eq!(says(name, "203.0.113.1:443", false), Action::Permit, "{name}");
+        assert_eq!(says(name, "203.0.113.9:443", false), Action::Permit, "{name}");
+    }
+    assert_eq!(says("bad.example", "198.51.100.1:443", false), Action::Block);
+    let nameless = flow(TCP, "198.51.100.1:443");
+    assert_eq!(action(&ruleset, &git(), &Flow { is_name_sure: false, ..nameless }), Action::Ask);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use proptest::sample::select;
 use rules::decision::{Decision, Judgement};
 use rules::explain::StepResult;
 use rules::facts::{Flow, Identity, Needs, Program, User};
-use rules::model::{Glob, Host, PathPattern, ProgramPattern, Remote, Rule, has_ports};
+use rules::model::{Action, Glob, Host, PathPattern, ProgramPattern, Remote, Rule, has_ports};
 use rules::ruleset::{Environment, Ruleset};
 use rules::source::SourceFile;
 use rules::when::{Expression, Facts};
@@ -152,16 +152,17 @@ fn flow() -> impl Strategy<Value = Flow<'static>> {
         select(&[6, 17, 1, 58][..]),
         select(&[68, 1500, 50_000][..]),
         (select(REMOTES), select(&[0, 80, 443, 67][..])),
-        select(names.to_vec()),
+        (select(names.to_vec()), any::<bool>()),
         select(&[None, Some("eth0"), Some("lo")][..]),
         select(&[1_799_999_999, 1_800_000_000, 1_800_000_001, 1_800_040_000][..]),
     )
-        .prop_map(|(direction, protocol, local, (remote, port), name, interface, now)| Flow {
+        .prop_map(|(direction, protocol, local, (remote, port), (name, is_name_sure), interface, now)| Flow {
             direction,
             protocol,
             local: SocketAddr::from(([10, 9, 9, 9], local)),
             remote: SocketAddr::new(remote.parse().unwrap(), port),
             name,
+            is_name_sure,
             interface,
             now,
         })
@@ -259,6 +260,11 @@ fn is_remote(remote: &Remote, flow: &Flow<'_>) -> bool {
 
 /// What a rule says, by the words of the manual.
 fn says(rule: &Rule, identity: &Identity, flow: &Flow<'_>) -> Says {
+    let is_guess = rule.action == Action::Permit && flow.name.is_some() && !flow.is_name_sure;
+    if is_guess && rule.when.as_ref().is_some_and(|when| when.contains("remote.name")) {
+        return None;
+    }
+    let flow = &Flow { name: flow.name.filter(|_| !is_guess), ..*flow };
     let pending = identity.pending;
     let programs = |patterns: &[ProgramPattern], program: Option<&Program>, path_needs| match program {
         _ if patterns.is_empty() => Some(Needs::empty()),

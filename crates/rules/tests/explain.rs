@@ -39,6 +39,7 @@ fn explain(pending: Needs, all: bool) -> Explanation {
         local: "10.0.0.1:50000".parse().unwrap(),
         remote: "203.0.113.7:443".parse().unwrap(),
         name: Some("Example.com."),
+        is_name_sure: true,
         interface: None,
         now: 1_800_000_000,
     };

@@ -106,6 +106,7 @@ fn compile(files: &[SourceFile]) {
                     local: "10.0.0.1:50000".parse().unwrap(),
                     remote: "10.0.0.2:0".parse().unwrap(),
                     name: Some("a.example.com"),
+                    is_name_sure: true,
                     interface: Some("eth0"),
                     now: 0,
                 };

@@ -191,6 +191,7 @@ fn flow(remote: Ipv4Addr, name: Option<&str>) -> Flow<'_> {
         local: SocketAddr::from(([10, 0, 0, 2], 50_000)),
         remote: SocketAddr::from((remote, 443)),
         name,
+        is_name_sure: true,
         interface: Some("eth0"),
         now: 1_800_000_000,
     }

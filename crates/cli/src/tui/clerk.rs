@@ -7,7 +7,7 @@ use super::message::Message;
 use super::ruleset::{Loaded, Row};
 use super::trace::{Part, Trace, TraceLine};
 use super::wording;
-use control::entry::{self, Entry, Reason, Verdict};
+use control::entry::{self, Entry, Name, Reason, Verdict};
 use control::protocol::Refusal;
 use crossbeam_channel::{Receiver, Sender};
 use jiff::Timestamp;
@@ -262,6 +262,7 @@ fn explain(ruleset: &Ruleset, entry: &Entry) -> Vec<TraceLine> {
         local: entry.local,
         remote: entry.remote,
         name: entry.name.as_ref().map(|name| &*name.text),
+        is_name_sure: entry.name.as_ref().is_none_or(Name::is_sure),
         interface: entry.interface.as_deref(),
         now: entry.time.as_second(),
     };

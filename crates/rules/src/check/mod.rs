@@ -4,6 +4,7 @@
 //! * `index`: which rules may cover which.
 //!
 //! Invariants: sound, not complete: what is said to be so is so for every connection, and what cannot be told is not said.
+//! Names count as sure: of a name that is a guess, a rule that permits never matches more than it does of one that is sure.
 //! Rules that are not enabled or have expired take no part. Neighbours: `ruleset` has the rules, `cli` prints the findings.
 
 mod hosts;

@@ -6,7 +6,7 @@
 use super::hosts::{Class, Hosts};
 use super::process::{Path, PathTest, Process};
 use crate::facts::{Flow, Needs, Program};
-use crate::model::{Glob, Host, ProgramPattern, Rule, has_ports};
+use crate::model::{Action, Glob, Host, ProgramPattern, Rule, has_ports};
 use crate::ruleset::PathStyle;
 use crate::when::Expression;
 use crate::wildcard;
@@ -34,6 +34,8 @@ pub struct Conditions {
     // What most connections are tested for is kept here, too: a rule is large, and seldom in the cache.
     direction: Option<Direction>,
     protocol: Box<[u8]>,
+    /// Whether a name that may not be the one that was meant will do: to permit, it will not.
+    takes_guesses: bool,
     /// Whether there are conditions on the local port or the interface.
     is_about_local: bool,
 }
@@ -150,6 +152,7 @@ impl Conditions {
             until: rule.expires.map_or(i64::MAX, |expires| expires.as_second()),
             direction: rule.direction,
             protocol: rule.protocol.as_slice().into(),
+            takes_guesses: rule.action != Action::Permit,
             is_about_local: !(rule.local_port.is_empty() && rule.interface.is_empty()),
             rule,
         }
@@ -200,7 +203,8 @@ impl Conditions {
         let check = |holds: bool, condition| if holds { Ok(()) } else { Err(condition) };
         check(self.direction.is_none_or(|direction| direction == flow.direction), Condition::Direction)?;
         check(self.protocol.is_empty() || self.protocol.contains(&flow.protocol), Condition::Protocol)?;
-        let remote = |end: &End| end.takes_port(place) && end.hosts.holds(place.address, flow.name, hosts);
+        let name = flow.name.filter(|_| self.takes_guesses || flow.is_name_sure);
+        let remote = |end: &End| end.takes_port(place) && end.hosts.holds(place.address, name, hosts);
         check(self.remote.is_empty() || self.remote.iter().any(remote), Condition::Remote)?;
         if self.is_about_local {
             let Rule { local_port, interface, .. } = &*self.rule;
@@ -210,6 +214,12 @@ impl Conditions {
             check(interface.is_empty() || flow.interface.is_some_and(is_it), Condition::Interface)?;
         }
         check(flow.now <= self.until, Condition::Expires)
+    }
+
+    /// Whether the expression asks for a name that is a guess, by a rule that does not take one. Then it does not hold,
+    /// whatever it says of the name.
+    pub fn asks_for_guess(&self, when: &Expression, flow: &Flow<'_>) -> bool {
+        !self.takes_guesses && !flow.is_name_sure && flow.name.is_some() && when.is_about_name()
     }
 
     /// What the program's path alone says about the conditions on the process.

@@ -148,6 +148,9 @@ impl Index {
         conditions.on_connection(place, &self.hosts)?;
         let identity = &*process.identity;
         let Some(when) = &conditions.when else { return Ok(needs) };
+        if conditions.asks_for_guess(when, &place.flow) {
+            return Err(Condition::When);
+        }
         let needs = needs | when.needs(identity);
         if !needs.is_empty() {
             return Ok(needs);

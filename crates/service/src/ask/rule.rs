@@ -13,7 +13,7 @@ use super::answers::Kept;
 use super::coverage::Aim;
 use super::waiting::Waiting;
 use crate::connection::Protocol;
-use control::entry::{Direction, Verdict};
+use control::entry::{Direction, Name, Verdict};
 use jiff::Timestamp;
 use rules::decision::Judgement;
 use rules::facts::Flow;
@@ -264,6 +264,7 @@ fn check(id: &str, table: &Table, forever: &Forever, environment: &Environment) 
         local: asked.local,
         remote: asked.remote,
         name: asked.name.as_ref().map(|name| &*name.text),
+        is_name_sure: asked.name.as_ref().is_none_or(Name::is_sure),
         interface: None,
         now: forever.kept.given.as_second(),
     };

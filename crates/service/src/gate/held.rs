@@ -65,6 +65,7 @@ impl Held {
             local: self.local,
             remote: self.remote,
             name: self.name.as_ref().map(|name| &*name.text),
+            is_name_sure: self.name.as_ref().is_none_or(Name::is_sure),
             interface: self.interface.as_deref(),
             now: now.wall.as_second(),
         }

@@ -46,6 +46,7 @@ fn decide(files: &[(&str, &str)], environment: &Environment, from: &Connect) -> 
         local: waiting.local,
         remote: waiting.remote,
         name: waiting.name.as_ref().map(|name| &*name.text),
+        is_name_sure: true,
         interface: None,
         now: 0,
     };

@@ -5,7 +5,7 @@ use crate::client::Where;
 use crate::failure::{Exit, Failure};
 use crate::output::line::printable;
 use crate::output::printer::print;
-use control::entry::{self, Entry, Reason, Verdict};
+use control::entry::{self, Entry, Name, Reason, Verdict};
 use control::filter::Filter;
 use control::protocol::{Reply, Request};
 use rules::cases::{Connection, Description, KnownProgram, ProgramWords, UserWords};
@@ -179,6 +179,7 @@ fn of_entry(entry: &Entry) -> Connection {
         local: entry.local,
         remote: entry.remote,
         name: entry.name.as_ref().map(|name| name.text.to_string()),
+        is_name_sure: entry.name.as_ref().is_none_or(Name::is_sure),
         interface: entry.interface.as_ref().map(ToString::to_string),
     }
 }
@@ -229,14 +230,15 @@ fn as_text(connection: &Connection, explanation: &Explanation) -> String {
 
 /// What a connection is, in a line.
 fn about(connection: &Connection) -> String {
-    let Connection { identity, direction, protocol, local, remote, name, interface } = connection;
+    let Connection { identity, direction, protocol, local, remote, name, is_name_sure, interface } = connection;
     let program = identity.program.path.as_deref().unwrap_or("an unknown program");
     let is_inbound = *direction == Direction::INBOUND;
     let has_ports = rules::model::has_ports(*protocol);
     let remote = if has_ports { remote.to_string() } else { remote.ip().to_string() };
     let protocol = rules::model::protocol_name(*protocol).map_or(protocol.to_string(), str::to_owned);
     let mut text = format!("{program} {} {remote}", if is_inbound { "<-" } else { "->" });
-    let _ = name.as_ref().map(|name| write!(text, " ({name})"));
+    let guess = if *is_name_sure { "" } else { ", a guess, so no name for what permits" };
+    let _ = name.as_ref().map(|name| write!(text, " ({name}{guess})"));
     let _ = write!(text, " {protocol}");
     if is_inbound && has_ports {
         let _ = write!(text, ", local port {}", local.port());
