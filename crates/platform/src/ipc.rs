@@ -5,7 +5,8 @@
 //! * [`Peer`] is what the operating system vouches for. Nothing that the other side sent is in it.
 //!
 //! Invariants: a listener's name is taken by one process at a time; nobody but administrators and the operators' group
-//! gets in. A reader or writer that is blocked returns when [`Closer::close`] is called. Neighbours: `control` has the
+//! gets in. A read waits until there is something, and a write until there is room, however long that takes: whoever will
+//! not wait so long calls [`Closer::close`], and both return. Neighbours: `control` has the
 //! messages; `linux::ipc` and `windows::ipc` do it.
 
 #[cfg(unix)]
@@ -13,14 +14,8 @@ pub use crate::linux::ipc::{Closer, Listener, Stopper, Stream, connect, default_
 #[cfg(windows)]
 pub use crate::windows::ipc::{Closer, Listener, Stopper, Stream, connect, default_endpoint, listen};
 
-use std::time::Duration;
-
 /// The group whose members may talk to the service, when the configuration names no other.
 pub const OPERATORS: &str = "tollgate";
-
-/// How long one write may wait for the other side to read. A write that waited longer fails with
-/// [`TimedOut`](std::io::ErrorKind::TimedOut), and the stream is of no use then: part of a message may have been sent.
-pub const WRITE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Who is at the other end of a stream: as it was when it connected.
 #[derive(Clone, Debug, PartialEq, Eq)]

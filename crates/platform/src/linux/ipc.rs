@@ -7,7 +7,7 @@
 //! Neighbours: `windows::ipc` is the twin, with the same names.
 #![expect(unsafe_code, reason = "no crate asks for the groups of a socket's peer")]
 
-use crate::ipc::{Peer, WRITE_PATIENCE};
+use crate::ipc::Peer;
 use nix::unistd::{Group, User};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 use rustix::fs::FlockOperation;
@@ -169,8 +169,7 @@ impl Stream {
     pub fn split(self) -> io::Result<(Box<dyn Read + Send>, Box<dyn Write + Send>, Closer)> {
         let reader = self.socket.try_clone()?;
         let writer = self.socket.try_clone()?;
-        writer.set_write_timeout(Some(WRITE_PATIENCE))?;
-        Ok((Box::new(reader), Box::new(Writer(writer)), Closer(Arc::new(self.socket))))
+        Ok((Box::new(reader), Box::new(writer), Closer(Arc::new(self.socket))))
     }
 }
 
@@ -179,22 +178,6 @@ impl Closer {
     pub fn close(&self) {
         // Fails only when the other side closed already.
         let _closed = self.0.shutdown(Shutdown::Both);
-    }
-}
-
-/// Says that a write timed out in the usual words.
-struct Writer(UnixStream);
-
-impl Write for Writer {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.0.write(bytes) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(io::ErrorKind::TimedOut.into()),
-            written => written,
-        }
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.0.flush()
     }
 }
 

@@ -9,7 +9,7 @@
 use super::overlapped::{End, Event, Operation};
 use super::security::{ADMINISTRATORS, Descriptor, SYSTEM, Sid, current_user, done, is_member, owner_of, user_of};
 use super::{last_error, os_error, wide};
-use crate::ipc::{Peer, WRITE_PATIENCE};
+use crate::ipc::Peer;
 use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::windows::fs::OpenOptionsExt;
@@ -251,10 +251,9 @@ impl Write for Half {
             unsafe { fs_sys::WriteFile(handle.as_raw_handle(), bytes.as_ptr(), length, ptr::null_mut(), overlapped) }
         };
         // SAFETY: `start` starts one operation on `handle`, which reads `bytes`: borrowed until this function returns.
-        match unsafe { self.operation.run(handle, &self.end.closed, Some(WRITE_PATIENCE), start) }? {
+        match unsafe { self.operation.run(handle, &self.end.closed, None, start) }? {
             End::Done(length) => Ok(length),
-            End::Stopped => Err(io::ErrorKind::BrokenPipe.into()),
-            End::TimedOut => Err(io::ErrorKind::TimedOut.into()),
+            End::Stopped | End::TimedOut => Err(io::ErrorKind::BrokenPipe.into()),
         }
     }
 
