@@ -74,13 +74,13 @@ impl Filter {
     }
 }
 
-/// Whether `text` has `part` in it, in either case.
-fn contains(text: &str, part: &str) -> bool {
+/// Whether `text` has `part` in it, in either case: how filters compare text.
+pub fn contains(text: &str, part: &str) -> bool {
     text.to_lowercase().contains(&part.to_lowercase())
 }
 
-/// Whether both are the same, in either case.
-fn same(one: &str, other: &str) -> bool {
+/// Whether both are the same, in either case: how filters compare users.
+pub fn same(one: &str, other: &str) -> bool {
     one.to_lowercase() == other.to_lowercase()
 }
 

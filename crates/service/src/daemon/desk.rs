@@ -22,6 +22,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+/// How long a question to the log waits for entries that are yet to be written.
+const FLUSH: Duration = Duration::from_millis(500);
+
 /// Who answers prompts: the number under which the people know each, by user id; `None` for administrators.
 pub type Audience = BTreeMap<Option<Arc<str>>, u64>;
 
@@ -33,6 +36,10 @@ impl Desk for Core {
     fn entries(&self, query: &Query) -> Result<Vec<Entry>, Refusal> {
         let log = self.log.as_ref().ok_or_else(|| no_log("the log is turned off in the configuration"))?;
         let Query { filter, after, before, limit } = query;
+        if before.is_none() {
+            // What was decided before the question is in the answer. A log that cannot be written answers as it is.
+            let _is_written = log.flush(FLUSH);
+        }
         log.reader().entries(filter, *after, *before, *limit).map_err(|error| failed(&error))
     }
 

@@ -8,7 +8,7 @@ use crate::log::row::{self, Why, nanoseconds};
 use crate::log::schema::{self, Found};
 use crate::log::store::StoreError;
 use control::entry::{Direction, Entry, Verdict};
-use control::filter::Filter;
+use control::filter::{self, Filter};
 use foldhash::{HashMap, HashMapExt};
 use rules::decision::Revision;
 use rules::facts::Identity;
@@ -132,13 +132,13 @@ impl Reader {
         if !self.path.is_file() {
             return Err(QueryError::Absent(self.path.clone()));
         }
-        let connection = open_read_only(&self.path)?;
+        let connection = open_read_only(&self.path).map_err(|error| match error.sqlite_error_code() {
+            Some(ErrorCode::NotADatabase) => QueryError::NotALog(self.path.clone()),
+            _ => error.into(),
+        })?;
         match schema::look(&connection) {
             Ok(Found::Version(schema::VERSION)) => {}
             Ok(Found::Version(found)) | Err(StoreError::Newer { found }) => return Err(QueryError::Version { found }),
-            Err(StoreError::Sql(error)) if error.sqlite_error_code() == Some(ErrorCode::NotADatabase) => {
-                return Err(QueryError::NotALog(self.path.clone()));
-            }
             Err(StoreError::Sql(error)) => return Err(error.into()),
             Ok(Found::Empty) | Err(_) => return Err(QueryError::NotALog(self.path.clone())),
         }
@@ -148,7 +148,7 @@ impl Reader {
 }
 
 /// Opens a database that is perhaps being written, or else one that nobody writes and whose directory cannot be written.
-fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
+fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     let open = |name: &Path, more| {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
         let connection = Connection::open_with_flags(name, flags)?;
@@ -164,9 +164,9 @@ fn open_read_only(path: &Path) -> Result<Connection, QueryError> {
         // Readers of a database in WAL mode need its shared memory, which nobody can make in such a directory:
         // https://www.sqlite.org/wal.html#read_only_databases
         Err(error) if error.sqlite_error_code() == Some(ErrorCode::CannotOpen) && !has_wal => {
-            Ok(open(Path::new(&immutable(path)), OpenFlags::SQLITE_OPEN_URI)?)
+            open(Path::new(&immutable(path)), OpenFlags::SQLITE_OPEN_URI)
         }
-        opened => Ok(opened?),
+        opened => opened,
     }
 }
 
@@ -292,8 +292,8 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
             Ok(text(values, 0).zip(text(values, 1)).is_some_and(|(text, wanted)| holds(text, wanted)))
         })
     };
-    compare("has", has)?;
-    compare("same", same)?;
+    compare("has", filter::contains)?;
+    compare("same", filter::same)?;
     connection.create_scalar_function("address", 1, flags, |values| match values.get_raw(0) {
         ValueRef::Blob(bytes) => Ok(row::ip(bytes).map(|ip| ip.to_string())),
         _ => Ok(None),
@@ -302,14 +302,4 @@ fn add_functions(connection: &Connection) -> rusqlite::Result<()> {
 
 fn text<'a>(values: &'a Context<'_>, index: usize) -> Option<&'a str> {
     values.get_raw(index).as_str().ok()
-}
-
-/// Whether `text` has `part` in it, in either case.
-fn has(text: &str, part: &str) -> bool {
-    text.to_lowercase().contains(&part.to_lowercase())
-}
-
-/// Whether both are the same, in either case.
-fn same(one: &str, other: &str) -> bool {
-    one.to_lowercase() == other.to_lowercase()
 }
