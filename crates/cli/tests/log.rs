@@ -18,12 +18,12 @@ use tempfile::TempDir;
 const NOON: i64 = 1_795_435_200;
 
 fn entry(id: u64) -> Entry {
-    let path = if id % 2 == 0 { r"C:\Tools\node.exe" } else { "/usr/bin/git" };
+    let path = if id.is_multiple_of(2) { r"C:\Tools\node.exe" } else { "/usr/bin/git" };
     let program = Program { path: Some(path.into()), ..Program::default() };
     Entry {
         id,
         time: jiff::Timestamp::from_second(NOON + id as i64).unwrap(),
-        verdict: if id % 3 == 0 { Verdict::Block } else { Verdict::Permit },
+        verdict: if id.is_multiple_of(3) { Verdict::Block } else { Verdict::Permit },
         reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: "tools".into() } },
         asked_by: None,
         revision: Revision("0123456789ab".into()),
@@ -116,7 +116,8 @@ fn other_forms_go_into_a_file_or_to_a_socket() {
 fn what_is_no_log_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("log.db");
-    for (contents, said) in [(None, "there is no log"), (Some("not a database, but text of some length"), "not a database")]
+    for (contents, said) in
+        [(None, "there is no log"), (Some("not a database, but text of some length"), "not a database")]
     {
         contents.iter().for_each(|text| fs::write(&db, text).unwrap());
         let output = tollgate(&db, &[]);

@@ -2,7 +2,7 @@
 //!
 //! * [`question`]: which entries, as a person says it.
 //! * [`source`]: the service, or a file.
-//! * [`line`]: an entry as a line to read.
+//! * [`mod@line`]: an entry as a line to read.
 //! * [`out`]: where lines go.
 //!
 //! Neighbours: `service::export` has the forms for other programs; `docs/log.md` shows each.

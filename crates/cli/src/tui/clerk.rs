@@ -7,6 +7,7 @@ use super::message::Message;
 use super::ruleset::{Loaded, Row};
 use super::trace::{Part, Trace, TraceLine};
 use super::wording;
+use crate::commands::rules::source::style_of;
 use control::entry::{self, Entry, Name, Reason, Verdict};
 use control::protocol::Refusal;
 use crossbeam_channel::{Receiver, Sender};
@@ -91,10 +92,7 @@ impl Clerk {
             Task::List | Task::Check => None,
         };
         let style = style.unwrap_or(self.environment.paths);
-        let result = files.and_then(|files| {
-            self.compile(&files, style);
-            Ok(())
-        });
+        let result = files.map(|files| self.compile(&files, style));
         let environment = &self.environment;
         let compiled = match (&result, &self.compiled) {
             (Ok(()), Some((_, Ok(ruleset)))) => Ok(ruleset),
@@ -128,12 +126,6 @@ impl Clerk {
         });
         self.compiled = Some((style, compiled));
     }
-}
-
-/// Whose path this is: only Windows's has a drive letter, or begins with a backslash.
-fn style_of(path: &str) -> PathStyle {
-    let drive = path.as_bytes().get(1) == Some(&b':');
-    if drive || path.starts_with('\\') { PathStyle::Windows } else { PathStyle::Unix }
 }
 
 fn trace(lines: Result<Vec<TraceLine>, String>) -> Trace {

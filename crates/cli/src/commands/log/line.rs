@@ -131,7 +131,7 @@ mod tests {
             in_force: false,
             ..entry("/usr/bin/ssh")
         };
-        assert_eq!(line(&asked), "11-23 12:00:00 block  ssh            < 198.51.100.4:443      too late: …er in time");
+        assert_eq!(line(&asked), "11-23 12:00:00 block  ssh            < 198.51.100.4:443      too late:…r in time");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Where entries come from: the service, or a file.
 //!
-//! Invariants: memory is bounded by a page, but for the last N that were asked for; while following, an entry is given
-//! once. Neighbours: `service::log::Reader` reads the file.
+//! Invariants: memory is bounded by a page and [`RECENT`] numbers, but for the last N that were asked for; while following,
+//! an entry is given once, and none that was decided after the start is left out unless it is said so. Neighbours: `service::log::Reader` reads the file.
 
 use crate::client::{Session, unexpected};
 use crate::failure::Failure;
@@ -9,6 +9,7 @@ use control::entry::Entry;
 use control::filter::Filter;
 use control::protocol::{Event, MAX_ENTRIES, Reply, Request};
 use service::log::Reader;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::path::PathBuf;
 use std::thread;
@@ -16,6 +17,10 @@ use std::time::Duration;
 
 /// How often a file is looked at for new entries.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// How many numbers of entries are remembered, so that one that comes both from the log and as an event is given once. An
+/// event that is older than so many entries does not come: fewer wait for a client.
+const RECENT: usize = 8_192;
 
 /// Where entries come from.
 pub enum Source {
@@ -48,15 +53,20 @@ impl Source {
                 other => return Err(unexpected(&other)),
             }
         }
+        let mut given = Given::default();
+        let mut keep = |entries: &[Entry]| {
+            given.add(entries);
+            take(entries)
+        };
         let mut seen = match last {
-            Some(last) => self.give_last(filter, last, take)?,
-            None => self.give_after(filter, 0, take)?,
+            Some(last) => self.give_last(filter, last, &mut keep)?,
+            None => self.give_after(filter, 0, &mut keep)?,
         };
         if !follows {
             return Ok(());
         }
         match self {
-            Self::Service(session) => follow(session, seen, take),
+            Self::Service(session) => follow(session, &given, take),
             Self::File(_) => loop {
                 seen = self.give_after(filter, seen, take)?;
                 thread::sleep(LOOK);
@@ -111,14 +121,40 @@ impl Source {
     }
 }
 
-fn follow(session: &mut Session, seen: u64, take: Take<'_>) -> Result<(), Failure> {
+fn follow(session: &mut Session, given: &Given, take: Take<'_>) -> Result<(), Failure> {
     for event in session.client.events() {
         match event? {
-            // Those that were read from the log already came while it was read.
-            Event::Entry(entry) if entry.id > seen => take(std::slice::from_ref(&entry))?,
+            // Those that were read from the log already came while it was read. Numbers alone do not tell: decisions of
+            // several threads are not written in their order.
+            Event::Entry(entry) if !given.has(entry.id) => take(std::slice::from_ref(&entry))?,
             Event::Missed(count) => eprintln!("{count} entries are not shown: this end was too slow"),
             _ => {}
         }
     }
     Ok(())
+}
+
+/// The last entries that were read from the log.
+#[derive(Default)]
+struct Given {
+    order: VecDeque<u64>,
+    ids: HashSet<u64>,
+}
+
+impl Given {
+    fn add(&mut self, entries: &[Entry]) {
+        for entry in entries {
+            if self.order.len() >= RECENT
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.ids.remove(&oldest);
+            }
+            self.order.push_back(entry.id);
+            self.ids.insert(entry.id);
+        }
+    }
+
+    fn has(&self, id: u64) -> bool {
+        self.ids.contains(&id)
+    }
 }

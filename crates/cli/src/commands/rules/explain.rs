@@ -1,6 +1,6 @@
 //! `tollgate rules explain`: how a connection is decided, rule by rule.
 
-use super::source::{Source, in_force, now, unexpected};
+use super::source::{Source, in_force, now, style_of, unexpected};
 use crate::client::Where;
 use crate::failure::{Exit, Failure};
 use crate::output::line::printable;
@@ -134,7 +134,9 @@ impl Args {
 pub fn run(args: &Args, server: &Where) -> Result<(), Failure> {
     if let Some(id) = args.entry {
         let entry = entry(id, server)?;
-        let ruleset = in_force(Some(entry.revision.clone()), server)?;
+        // By the rules of its machine, which its path tells.
+        let style = entry.identity.program.path.as_deref().map(style_of);
+        let ruleset = in_force(Some(entry.revision.clone()), style, server)?;
         let connection = of_entry(&entry);
         let explanation = explain(&ruleset, &connection, entry.time.as_second(), args.all);
         return Ok(print(&match args.json {

@@ -13,7 +13,7 @@ mod fmt;
 mod import;
 mod review;
 mod show;
-mod source;
+pub mod source;
 mod test;
 
 use crate::client::Where;

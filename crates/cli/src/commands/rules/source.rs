@@ -11,7 +11,7 @@ use control::protocol::{Reply, Request};
 use jiff::Timestamp;
 use platform::tree::{self, TreeError};
 use rules::decision::Revision;
-use rules::ruleset::{Environment, Ruleset};
+use rules::ruleset::{Environment, PathStyle, Ruleset};
 use rules::source::{Problem, SourceFile};
 use serde_json::json;
 use std::fmt::Write as _;
@@ -33,7 +33,7 @@ pub struct Source {
 impl Source {
     /// Reads and compiles them.
     pub fn ruleset(&self, json: bool, server: &Where) -> Result<Ruleset, Failure> {
-        if self.in_force { in_force(None, server) } else { compile(&directory(self.rules.as_deref()), json) }
+        if self.in_force { in_force(None, None, server) } else { compile(&directory(self.rules.as_deref()), json) }
     }
 }
 
@@ -63,15 +63,24 @@ pub fn compile(directory: &Path, json: bool) -> Result<Ruleset, Failure> {
     Ruleset::compile(&read(directory)?, &environment()).map_err(|problems| bad_rules(&problems, directory, json))
 }
 
-/// Compiles what the service had in force at a revision; what it has now when that is `None`.
-pub fn in_force(revision: Option<Revision>, server: &Where) -> Result<Ruleset, Failure> {
+/// Whose path this is: only Windows's has a drive letter, or begins with a backslash.
+pub fn style_of(path: &str) -> PathStyle {
+    let has_drive = path.as_bytes().get(1) == Some(&b':');
+    if has_drive || path.starts_with('\\') { PathStyle::Windows } else { PathStyle::Unix }
+}
+
+/// Compiles what the service had in force at a revision, what it has now when that is `None`; for paths of that style,
+/// this machine's when that is `None`.
+pub fn in_force(revision: Option<Revision>, style: Option<PathStyle>, server: &Where) -> Result<Ruleset, Failure> {
     let reply = server.connect()?.client.call(Request::Ruleset { revision })?;
     let Reply::Ruleset { files, left_out, .. } = reply else { return Err(unexpected()) };
     if left_out > 0 {
         let error = io::Error::other(format!("the rules are too long to be sent: {left_out} files were left out"));
         return Err(Failure::new(Exit::Failed, error, Some("give their directory: --rules DIR")));
     }
-    Ruleset::compile(&files, &environment()).map_err(|problems| bad_rules(&problems, Path::new("the service"), false))
+    let usual = environment();
+    let environment = Environment { paths: style.unwrap_or(usual.paths), ..usual };
+    Ruleset::compile(&files, &environment).map_err(|problems| bad_rules(&problems, Path::new("the service"), false))
 }
 
 /// The service answered another question.

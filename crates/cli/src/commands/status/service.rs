@@ -67,7 +67,7 @@ fn gate(gate: &Gate, now: Timestamp) -> String {
 fn unmatched(unmatched: Unmatched) -> &'static str {
     match unmatched {
         Unmatched::Ask => "a person is asked",
-        Unmatched::Learn => "permitted, and a rule is proposed: `tollgate rules review`",
+        Unmatched::Learn => "permitted, and a rule is proposed: `tollgate rules proposals`",
         Unmatched::Permit => "permitted",
         Unmatched::Block => "blocked",
     }

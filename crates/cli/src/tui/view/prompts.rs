@@ -77,7 +77,7 @@ fn why_empty(model: &Model) -> String {
         }
         (_, _, Some(Unmatched::Learn)) => {
             "No prompts: the service learns. What would be asked is permitted, and a rule is proposed: \
-            `tollgate rules review` shows them."
+            `tollgate rules proposals` shows them."
                 .to_owned()
         }
         (_, _, Some(Unmatched::Permit | Unmatched::Block)) => {
