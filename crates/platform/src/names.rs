@@ -63,5 +63,5 @@ pub enum NamesError {
 pub(crate) fn normal(name: &str) -> Option<String> {
     let name = name.trim().trim_end_matches('.');
     let is_name = !name.is_empty() && name.len() <= 253 && !name.contains(char::is_whitespace);
-    is_name.then(|| name.to_lowercase())
+    is_name.then(|| name.to_ascii_lowercase())
 }

@@ -32,8 +32,11 @@ pub fn matches(pattern: &str, text: &str) -> bool {
     }
 }
 
-fn same(a: char, b: char) -> bool {
-    a == b || a.eq_ignore_ascii_case(&b) || (!(a.is_ascii() && b.is_ascii()) && a.to_lowercase().eq(b.to_lowercase()))
+/// Whether two characters are the same but for their case.
+pub fn same(a: char, b: char) -> bool {
+    // By upper case, as for paths: the Kelvin sign is no `k`, nor the long s an `s`.
+    let is_ascii = a.is_ascii() || b.is_ascii();
+    a == b || a.eq_ignore_ascii_case(&b) || (!is_ascii && a.to_uppercase().eq(b.to_uppercase()))
 }
 
 #[cfg(test)]
@@ -56,6 +59,7 @@ mod tests {
         assert!(matches("DOMAIN\\dev-*", "domain\\DEV-42"));
         assert!(matches("ÄRGER", "ärger"));
         assert!(!matches("a?c", "ac"));
+        assert!(!matches("*\\kim", "DOMAIN\\\u{212a}im") && !matches("sam", "\u{17f}am"));
     }
 
     proptest! {

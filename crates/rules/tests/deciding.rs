@@ -174,6 +174,28 @@ fn a_port_means_nothing_to_a_protocol_without_ports() {
 }
 
 #[test]
+fn a_windows_file_named_with_a_look_alike_is_another_file() {
+    let ruleset = compile(
+        &[(
+            "user/a.toml",
+            "rule.r = {action = \"permit\", program = ['C:\\Tools\\Kite.exe', 'C:\\\u{c9}A\\\u{3a3}.exe', '\u{130}s.exe']}",
+        )],
+        &windows(),
+    );
+    let says = |path: &str| {
+        let program = Program { path: Some(path.into()), ..Program::default() };
+        action(&ruleset, &Identity { program, ..Identity::default() }, &flow(TCP, "203.0.113.7:443"))
+    };
+    for path in ["c:\\tools\\kITE.EXE", "c:\\\u{e9}a\\\u{3c3}.EXE", "D:\\\u{130}S.exe"] {
+        assert_eq!(says(path), Action::Permit, "{path}");
+    }
+    // The Kelvin sign, and a dotted I whose lower case in Unicode is two characters.
+    for path in ["C:\\Tools\\\u{212a}ite.exe", "D:\\i\u{307}s.exe"] {
+        assert_eq!(says(path), Action::Ask, "{path}");
+    }
+}
+
+#[test]
 fn windows_paths_match_in_any_case_and_with_variables() {
     let ruleset = compile(
         &[(

@@ -95,13 +95,46 @@ impl fmt::Display for Event {
             }
             Self::NoNames(why) => write!(f, "names of addresses are not seen: {why}"),
             Self::Broken { part, why } => write!(f, "{part} does not work: {why}"),
-            Self::Changed { who, what, refused: None } => write!(f, "{who}: {what}"),
-            Self::Changed { who, what, refused: Some(why) } => write!(f, "{who}: {what}: refused: {why}"),
+            Self::Changed { who, what, refused } => {
+                write!(f, "{}: {}", line(who), line(what))?;
+                refused.as_ref().map_or(Ok(()), |why| write!(f, ": refused: {}", line(why)))
+            }
         }
     }
 }
 
+/// What a client sent, as a part of one line: the journal takes each line for an event of its own, and anybody who may
+/// ask for something could write the next one.
+fn line(text: &str) -> String {
+    let plain =
+        |c: char| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { char::REPLACEMENT_CHARACTER } else { c };
+    let mut line: String = text.chars().take(LONGEST).map(plain).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push_str("...");
+    }
+    line
+}
+
+/// How much of it is told, in characters.
+const LONGEST: usize = 1_000;
+
 fn many(f: &mut fmt::Formatter<'_>, what: &str, problems: &[Problem]) -> fmt::Result {
     write!(f, "{what}:")?;
     problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_client_sends_is_one_line_of_bounded_length() {
+        let what = format!("drop a\n12:00:00  root: reload\r\u{2028}\u{1b}[2J{}", "x".repeat(1 << 20));
+        for refused in [None, Some(what.clone())] {
+            let text = Event::Changed { who: "mara\nroot".to_owned(), what: what.clone(), refused }.to_string();
+            assert_eq!(text.lines().count(), 1);
+            assert!(!text.contains(|c: char| c.is_control() || c == '\u{2028}'), "{text}");
+            assert!(text.chars().count() < 3 * LONGEST);
+        }
+    }
 }

@@ -6,6 +6,7 @@ use crate::language::path;
 use crate::model::{Glob, PathPattern, ProgramPattern};
 use crate::path_glob::PathGlob;
 use crate::ruleset::PathStyle;
+use crate::wildcard;
 
 /// What names programs, ready to be compared.
 #[derive(Debug)]
@@ -93,8 +94,7 @@ pub fn glob_covers(a: &Glob, b: &Glob) -> bool {
     if !is_wild(a) {
         return false;
     }
-    let fold = |glob: &Glob| glob.0.chars().flat_map(char::to_lowercase).collect::<Vec<char>>();
-    let (a, b) = (fold(a), fold(b));
+    let (a, b): (Vec<char>, Vec<char>) = (a.0.chars().collect(), b.0.chars().collect());
     // Whether a[..i] covers b[..j], row by row.
     let mut row: Vec<bool> = std::iter::once(true).chain(b.iter().map(|_| false)).collect();
     for wanted in &a {
@@ -103,7 +103,7 @@ pub fn glob_covers(a: &Glob, b: &Glob) -> bool {
             next.push(match wanted {
                 '*' => row[j + 1] || next[j],
                 '?' => row[j] && *found != '*',
-                wanted => row[j] && wanted == found,
+                wanted => row[j] && wildcard::same(*wanted, *found),
             });
         }
         row = next;
@@ -113,7 +113,7 @@ pub fn glob_covers(a: &Glob, b: &Glob) -> bool {
 
 /// Whether two patterns without wildcards are different texts.
 pub fn literals_differ(a: &Glob, b: &Glob) -> bool {
-    !is_wild(a) && !is_wild(b) && a.0.to_lowercase() != b.0.to_lowercase()
+    !is_wild(a) && !is_wild(b) && !wildcard::matches(&a.0, &b.0)
 }
 
 fn is_wild(glob: &Glob) -> bool {
@@ -123,7 +123,6 @@ fn is_wild(glob: &Glob) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wildcard;
     use proptest::prelude::*;
 
     proptest! {

@@ -13,16 +13,29 @@ use crate::ruleset::{Environment, PathStyle};
 pub const MAX_PATH: usize = 4096;
 
 /// The one spelling that all forms of a path share. On Windows lower case, backslashes, and no `\\?\` in front.
+///
+/// Windows compares names by one upper-case character for each (learn.microsoft.com "Naming Files, Paths, and Namespaces",
+/// and the table `$UpCase` of NTFS). So two characters are one only when that of both is the same: the Kelvin sign is no `k`,
+/// although its lower case is, and a file that somebody named with it is another file.
 pub fn fold(style: PathStyle, path: &str) -> String {
     if style == PathStyle::Unix {
         return path.to_owned();
     }
-    let folded: String = path.chars().map(|c| if c == '/' { '\\' } else { c }).flat_map(char::to_lowercase).collect();
+    let folded: String = path.chars().map(|c| if c == '/' { '\\' } else { c }).map(lower).collect();
     let bare = [r"\\?\", r"\??\", r"\\.\"].iter().find_map(|namespace| folded.strip_prefix(namespace));
     bare.map_or_else(
         || folded.clone(),
         |bare| bare.strip_prefix(r"unc\").map_or(bare.to_owned(), |s| format!(r"\\{s}")),
     )
+}
+
+/// The lower case of a character that has the same upper case; else the character itself.
+fn lower(c: char) -> char {
+    let mut lower = c.to_lowercase();
+    match (lower.next(), lower.next()) {
+        (Some(lower), None) if lower == c || lower.to_uppercase().eq(c.to_uppercase()) => lower,
+        _ => c,
+    }
 }
 
 /// The file name at the end of a folded path.
