@@ -1,11 +1,14 @@
 //! The server on a real socket.
 
-use crate::house::{FakeDesk, eventually};
+use crate::house::{FakeDesk, entry, eventually};
 use control::client::{Client, ClientError};
-use control::protocol::{ErrorKind, Request, Role};
+use control::filter::Filter;
+use control::protocol::{ErrorKind, Event, Request, Role};
 use platform::ipc;
-use service::server::{Listening, MAX_CLIENTS_OF_USER, Server};
+use service::server::{Listening, MAX_CLIENTS_OF_USER, PATIENCE, Server};
+use service::sink::{Made, Sink};
 use std::sync::Arc;
+use std::time::Instant;
 
 fn listen(path: &str) -> Listening {
     let desk = Arc::new(FakeDesk::default());
@@ -47,4 +50,36 @@ fn one_client_too_many_is_told_so() {
     clients.pop();
     eventually("its place is free", || listening.server().clients() < MAX_CLIENTS_OF_USER);
     connect(path).unwrap();
+}
+
+#[test]
+fn a_follower_that_stops_reading_goes_on_later_and_is_told_what_it_missed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control.sock");
+    let path = path.to_str().unwrap();
+    let desk = Arc::new(FakeDesk::default());
+    let feed = desk.feed.clone();
+    let listening = Server::new(desk, feed.clone()).listen(ipc::listen(path, None).unwrap()).unwrap();
+    let mut client = connect(path).unwrap();
+    client.call(Request::FollowEntries { filter: Filter::default() }).unwrap();
+    // Far more than its queue and the socket hold.
+    let count = 50_000_u64;
+    let decide = |id| feed.take(&[Made { entry: Arc::new(entry(id)), log: true }]);
+    (1..=count).for_each(decide);
+    // It has no reply to read, so it does not take too long, however late it is.
+    listening.server().watch(Instant::now() + PATIENCE * 100);
+    assert_eq!(listening.server().clients(), 1);
+    let (mut seen, mut missed) = (0, 0);
+    while seen + missed < count {
+        match client.events().next().unwrap().unwrap() {
+            Event::Entry(_) => seen += 1,
+            Event::Missed(number) => missed += number,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(seen + missed, count);
+    assert!(missed > 0 && seen > 1_000, "{seen} {missed}");
+    decide(count + 1);
+    let last = client.events().next().unwrap().unwrap();
+    assert!(matches!(&last, Event::Entry(entry) if entry.id == count + 1), "{last:?}");
 }
