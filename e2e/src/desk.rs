@@ -110,6 +110,7 @@ impl Desk {
             volumes: Volumes::new([('C', r"\Device\HarddiskVolume3")]),
             open: Box::new(open),
             processes,
+            interfaces: Arc::new(interface),
             names: None,
             clock: setup.clock,
             boot: "emulated".into(),
@@ -199,6 +200,16 @@ fn environment() -> Environment {
         paths: PathStyle::Windows,
         resolver: Some(r"C:\Program Files\svchost.exe".to_owned()),
         ..Environment::default()
+    }
+}
+
+/// The interfaces of an emulated machine: one that leads out, and the loopback.
+fn interface(luid: u64, _index: u32) -> Option<String> {
+    // The upper 16 bits are the type: 6 is Ethernet, 24 loopback (the registry of interface types, www.iana.org).
+    match luid >> 48 {
+        6 => Some("Ethernet".to_owned()),
+        24 => Some("Loopback".to_owned()),
+        _ => None,
     }
 }
 

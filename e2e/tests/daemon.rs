@@ -207,6 +207,17 @@ fn rules_decide() {
 }
 
 #[test]
+fn a_rule_with_an_interface_decides_what_uses_it() {
+    let rules = "[rule.cable]\naction = \"block\"\ninterface = \"Ethernet\"\n";
+    let scene = Scene::start(rules, Setup::default());
+    let node = scene.desk.program("node.exe");
+    assert_eq!(scene.outcome(&node, WEB), BLOCKED);
+    assert_eq!(scene.entries(1)[0].interface.as_deref(), Some("Ethernet"));
+    scene.reload("[rule.radio]\naction = \"block\"\ninterface = \"Wi-Fi\"\n");
+    assert_eq!(scene.outcome(&node, WEB), Outcome::Connected);
+}
+
+#[test]
 fn facts_are_learnt_in_the_background_and_told_once_known() {
     let scene = Scene::start("", Setup::default());
     let node = scene.desk.program("node.exe");

@@ -11,9 +11,9 @@
 //! once [`create`] has set its access, which [`create_all`] does for all of them. Neighbours: `linux::dirs` and `windows::dirs` do it.
 
 #[cfg(unix)]
-pub use crate::linux::dirs::{config_file, create, environment, rules, state};
+pub use crate::linux::dirs::{config_file, create, create_own, environment, rules, state};
 #[cfg(windows)]
-pub use crate::windows::dirs::{config_file, create, environment, rules, state};
+pub use crate::windows::dirs::{config_file, create, create_own, environment, rules, state};
 
 use crate::tree;
 use std::io;

@@ -7,6 +7,7 @@
 //! * [`console`]: being asked to stop. [`daemon`]: running as the system's service, and managing it.
 //! * [`ipc`]: the service's pipe or socket, and who is at its other end.
 //! * [`process`]: what the system tells about a process. [`names`]: which names programs looked up.
+//! * [`interfaces`]: network interfaces, as people name them.
 //! * [`dirs`], [`tree`], [`files`]: where things are kept, a directory of rules as text, files replaced as a whole.
 //!
 //! Invariants: no type of one system shows in a signature, so that `service` and the emulators' tests compile anywhere;
@@ -17,6 +18,7 @@ pub mod dirs;
 pub mod driver_service;
 pub mod enforcer;
 pub mod files;
+pub mod interfaces;
 pub mod ipc;
 pub mod message;
 pub mod names;

@@ -24,6 +24,7 @@ pub mod export;
 pub mod files;
 pub mod gate;
 pub mod identity;
+pub mod interfaces;
 pub mod journal;
 pub mod log;
 pub mod metrics;

@@ -1,8 +1,9 @@
 //! The rules in force.
 //!
-//! Invariants: reading and compiling happen on the caller's thread, which is never the one that decides; the old rules stay
-//! until new ones compile; what compiled is kept in the directory of state, so that a start finds rules even when those in
-//! the directory of rules are broken. Neighbours: `platform::tree` reads, `rules` compiles, `gate` decides by these.
+//! Invariants: reading and compiling happen on the caller's thread, which is never the one that decides, and whoever asks
+//! how the rules do does not wait for it; the old rules stay until new ones compile; what compiled is kept in the directory
+//! of state, so that a start finds rules even when those in the directory of rules are broken. Neighbours:
+//! `platform::tree` reads, `rules` compiles, `gate` decides by these.
 
 use crate::clock::Now;
 use crate::journal::Instead;
@@ -38,6 +39,8 @@ pub struct Policy {
     last_good: PathBuf,
     environment: Environment,
     in_force: ArcSwap<Rules>,
+    /// Held while rules are read, compiled and kept: one after the other.
+    reading: Mutex<()>,
     seen: Mutex<Seen>,
 }
 
@@ -80,6 +83,7 @@ impl Policy {
             last_good,
             environment,
             in_force: ArcSwap::from_pointee(rules),
+            reading: Mutex::default(),
             seen: Mutex::new(Seen { stamp: Some(stamp), refused }),
         };
         policy.keep();
@@ -107,12 +111,13 @@ impl Policy {
 
     /// Reads the rules again.
     pub fn read(&self, now: Now) -> Read {
-        let mut seen = self.seen();
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
         // Before reading, so that a change meanwhile is found the next time.
-        seen.stamp = Some(tree::stamp(&self.directory).map_err(|error| error.to_string()));
+        let stamp = tree::stamp(&self.directory).map_err(|error| error.to_string());
+        self.seen().stamp = Some(stamp);
         match load(&self.directory, &self.environment) {
             Ok(ruleset) => {
-                seen.refused.clear();
+                self.seen().refused.clear();
                 let old = self.in_force.load();
                 if ruleset.revision() == old.ruleset.revision() && old.instead.is_none() {
                     return Read::Same;
@@ -123,7 +128,7 @@ impl Policy {
                 Read::InForce
             }
             Err(problems) => {
-                seen.refused.clone_from(&problems);
+                self.seen().refused.clone_from(&problems);
                 Read::Refused(problems)
             }
         }

@@ -94,12 +94,18 @@ impl<T> Submitter<T> {
             match self.enforcer.submit(&answers) {
                 Ok(outcomes) => {
                     self.queue().failures = 0;
-                    for ((outcome, answer), decision) in outcomes.iter().zip(&answers).zip(some) {
-                        match *outcome {
-                            Outcome::ACCEPTED => told(decision, Fate::Accepted),
-                            Outcome::STALE => told(decision, Fate::Stale),
-                            _ => return Err(SubmitError::BadAnswer(answer.request)),
+                    let mut bad = None;
+                    // One without an outcome was not understood either.
+                    let outcomes = outcomes.into_iter().map(Some).chain(std::iter::repeat(None));
+                    for ((outcome, answer), decision) in outcomes.zip(&answers).zip(some) {
+                        let is_accepted = outcome == Some(Outcome::ACCEPTED);
+                        if !is_accepted && outcome != Some(Outcome::STALE) {
+                            bad.get_or_insert(answer.request);
                         }
+                        told(decision, if is_accepted { Fate::Accepted } else { Fate::Stale });
+                    }
+                    if let Some(request) = bad {
+                        return Err(SubmitError::BadAnswer(request));
                     }
                 }
                 Err(error) => return self.put_back(some, error, told),

@@ -218,9 +218,12 @@ fn a_batch_that_cannot_be_read_blames_the_driver() {
 
 #[test]
 fn an_answer_that_is_not_understood_is_our_fault() {
-    let fake = Fake::new([batch(&[held(1)])]).submits([Submit::Outcomes(vec![Outcome::MALFORMED])]);
-    let (_, _, ended) = run(&fake, policy(Mode::Permit), Settings::INITIAL);
-    assert!(matches!(ended, Err(SessionError::BadAnswer(RequestId(1)))), "{ended:?}");
+    for outcomes in [vec![Outcome::ACCEPTED, Outcome::MALFORMED, Outcome::ACCEPTED], vec![Outcome::ACCEPTED]] {
+        let fake = Fake::new([batch(&[held(1), held(2), held(3)])]).submits([Submit::Outcomes(outcomes)]);
+        let (notes, _, ended) = run(&fake, policy(Mode::Permit), Settings::INITIAL);
+        assert!(matches!(ended, Err(SessionError::BadAnswer(RequestId(2)))), "{ended:?}");
+        assert_eq!(notes.decided.len(), 3, "each is told about");
+    }
 }
 
 #[test]

@@ -176,6 +176,7 @@ impl Desk {
                 None => Err(EnforcerError::NotRunning),
             }),
             processes: Arc::new(Strangers),
+            interfaces: Arc::new(|_, _| None),
             names: None,
             clock: Arc::new(SystemClock::default()),
             boot: "".into(),

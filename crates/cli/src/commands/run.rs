@@ -95,6 +95,7 @@ fn options(args: Args, lines: Lines) -> Result<Options, RunError> {
         volumes: platform::volumes(),
         open: Box::new(platform::open),
         processes: Arc::new(SystemProcesses),
+        interfaces: Arc::new(platform::interfaces::name),
         names: Some(Box::new(SystemNames)),
         clock: Arc::new(SystemClock::default()),
         boot: system::boot(),

@@ -47,6 +47,11 @@ pub fn create(folder: &Path, readers: Readers) -> io::Result<()> {
     fs::set_permissions(folder, Permissions::from_mode(mode))
 }
 
+/// Creates a folder of the caller's own with all above it, which nobody else may enter. One that is there keeps its access.
+pub fn create_own(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
 /// What rules must know about this machine.
 pub fn environment() -> Environment {
     let resolver = RESOLVED.into_iter().filter_map(|path| fs::canonicalize(path).ok()).find_map(|path| {
@@ -69,6 +74,17 @@ mod tests {
             create(&folder, readers).unwrap();
             assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, mode);
         }
+    }
+
+    #[test]
+    fn a_folder_of_ones_own_is_private_and_one_that_is_there_keeps_its_access() {
+        let above = tempfile::tempdir().unwrap();
+        let folder = above.path().join("deep").join("new");
+        create_own(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o700);
+        fs::set_permissions(&folder, Permissions::from_mode(0o750)).unwrap();
+        create_own(&folder).unwrap();
+        assert_eq!(fs::metadata(&folder).unwrap().mode() & 0o7777, 0o750);
     }
 
     #[test]

@@ -4,14 +4,19 @@
 //! access list of their own, which nothing above changes. Neighbours: `linux::dirs` is the twin, with the same names;
 //! `crate::dirs` says who may read what.
 
-use super::security::{ADMINISTRATORS, Descriptor, Sid, text_at};
+use super::security::{ADMINISTRATORS, Descriptor, SYSTEM, Sid, current_user, done, owner_of, text_at};
 use super::{os_error, system_directory, wide};
 use crate::dirs::{Environment, Readers};
+use std::fs::OpenOptions;
+use std::os::windows::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io, ptr};
 use windows_sys::Win32::Foundation::S_OK;
 use windows_sys::Win32::Security as sec;
 use windows_sys::Win32::Security::Authorization::{SE_FILE_OBJECT, SetNamedSecurityInfoW};
+use windows_sys::Win32::Storage::FileSystem::{
+    CreateDirectoryW, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, READ_CONTROL,
+};
 use windows_sys::Win32::System::Com::CoTaskMemFree;
 use windows_sys::Win32::UI::Shell::{FOLDERID_ProgramData, KF_FLAG_DEFAULT, SHGetKnownFolderPath};
 
@@ -40,12 +45,13 @@ pub fn state() -> PathBuf {
 }
 
 /// Creates a folder with all above it, or sets the access of one that is there.
+///
+/// # Errors
+/// [`PermissionDenied`](io::ErrorKind::PermissionDenied) when one is there that somebody else made: what is in it would be
+/// taken for ours.
 pub fn create(folder: &Path, readers: Readers) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    // A link would lead the service to write where another wants it to.
-    if fs::symlink_metadata(folder)?.is_symlink() {
-        let why = format!("{} is a link", folder.display());
-        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+    if let Some(above) = folder.parent() {
+        fs::create_dir_all(above)?;
     }
     let path = folder.to_str().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let descriptor = Descriptor::from_text(match readers {
@@ -53,8 +59,46 @@ pub fn create(folder: &Path, readers: Readers) -> io::Result<()> {
         Readers::Nobody => PRIVATE,
     })?;
     let (path, list, owner) = (wide(path), descriptor.access_list()?, Sid::parse(ADMINISTRATORS)?);
+    let attributes = descriptor.attributes();
+    // With its access from the first moment on: in one that had that of the folder above, everybody could put files.
+    // SAFETY: `CreateDirectoryW` needs a path that ends with NUL, and attributes whose descriptor is valid: it is bound
+    // above.
+    if let Err(error) = done(unsafe { CreateDirectoryW(path.as_ptr(), &raw const attributes) }) {
+        if error.kind() != io::ErrorKind::AlreadyExists {
+            return Err(error);
+        }
+        refuse_foreign(folder)?;
+    }
     set(&path, sec::DACL_SECURITY_INFORMATION | sec::PROTECTED_DACL_SECURITY_INFORMATION, ptr::null_mut(), list)?;
     set(&path, sec::OWNER_SECURITY_INFORMATION, owner.as_ptr(), ptr::null())
+}
+
+/// Refuses a link, which would lead the service to where another wants it, and a folder that a user made before us.
+fn refuse_foreign(folder: &Path) -> io::Result<()> {
+    let found = fs::symlink_metadata(folder)?;
+    if found.is_symlink() || !found.is_dir() {
+        let why = format!("{} is not a folder", folder.display());
+        return Err(io::Error::new(io::ErrorKind::NotADirectory, why));
+    }
+    let flags = FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT;
+    let opened = OpenOptions::new().access_mode(READ_CONTROL).custom_flags(flags).open(folder)?;
+    let owner = owner_of(&opened.into())?;
+    if [Sid::parse(SYSTEM)?, Sid::parse(ADMINISTRATORS)?, current_user()?].contains(&owner) {
+        return Ok(());
+    }
+    let owner = owner.name().or_else(|| owner.text().ok()).unwrap_or_default();
+    let why = format!(
+        "{} belongs to {owner}, who may have put anything there: look at what is in it, then remove it or make the \
+         administrators its owner",
+        folder.display()
+    );
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, why))
+}
+
+/// Creates a folder of the caller's own with all above it, with the access that is handed down there. One that is there
+/// keeps its access.
+pub fn create_own(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)
 }
 
 /// What rules must know about this machine.

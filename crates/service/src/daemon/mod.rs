@@ -25,6 +25,7 @@ use crate::gate::keep::{Keeper, Opener};
 use crate::gate::lookups::{Lookups, WORKERS, Worker};
 use crate::gate::{Gate, Parts, PromptWatcher};
 use crate::identity::Processes;
+use crate::interfaces::Namer;
 use crate::journal::{Event, Journal};
 use crate::log::{self, Log};
 use crate::metrics::{self, Metrics};
@@ -37,11 +38,11 @@ use caretaker::Caretaker;
 use core::Core;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use memory::Memory;
+use platform::dirs::{self, Readers};
 use platform::ipc;
 use platform::paths::Volumes;
 use rules::facts::User;
 use rules::ruleset::Environment;
-use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,8 @@ pub struct Options {
     pub open: Opener,
     /// The system's processes.
     pub processes: Arc<dyn Processes>,
+    /// Names network interfaces.
+    pub interfaces: Namer,
     /// Where names come from; `None` when there is no such thing here.
     pub names: Option<Box<dyn NameSource>>,
     /// The time.
@@ -127,11 +130,11 @@ impl Daemon {
     /// Starts a service. It attaches when it can; [`Core::status`] says whether it did.
     pub fn start(options: Options) -> Result<Self, StartError> {
         let Options { config, config_file, rules, state, environment, volumes, open, processes, .. } = options;
-        let Options { names, clock, boot, control, journal, mut sinks, .. } = options;
+        let Options { interfaces, names, clock, boot, control, journal, mut sinks, .. } = options;
         let now = clock.now();
         // Before anything is written, so that a second service stops here.
         let listener = control.map(|endpoint| listen(endpoint, &config.operators)).transpose()?;
-        if let Err(error) = fs::create_dir_all(&state) {
+        if let Err(error) = create_state(&state) {
             let why = format!("{} cannot be created: {error}", state.display());
             journal(now, &Event::Broken { part: "the directory of state", why });
         }
@@ -167,6 +170,7 @@ impl Daemon {
             outlet: Outlet::new(sinks, first_id),
             volumes,
             lookups,
+            interfaces,
             watcher: watcher(feed.clone()),
             asks,
             timer,
@@ -300,6 +304,11 @@ fn tick(gate: &Gate, wakes: &Receiver<()>, stop: &Receiver<()>) {
         }
         gate.tick();
     }
+}
+
+/// The usual place has the access that it must have, whatever it had; another one that is there keeps its own.
+fn create_state(state: &Path) -> io::Result<()> {
+    if state == dirs::state() { dirs::create(state, Readers::Nobody) } else { dirs::create_own(state) }
 }
 
 fn listen(endpoint: String, operators: &str) -> Result<ipc::Listener, StartError> {

@@ -48,15 +48,25 @@ impl Gate {
         self.outlet.counters.lost_reports.add(head.dropped_reports.into());
         let now = self.clock.now();
         let (mut ruled, mut made) = (Vec::new(), Vec::new());
+        let mut taken = Ok(());
         {
-            let State { identities, parked } = &mut *self.state();
+            let State { identities, interfaces, parked, .. } = &mut *self.state();
             let rules = self.policy.rules();
             for view in requests {
-                let view = view.map_err(Ended::BadBatch)?;
-                let process = Key { pid: view.request.process_id, start_key: view.request.process_start_key };
+                let view = match view {
+                    Ok(view) => view,
+                    // What came before it is ruled about.
+                    Err(error) => {
+                        taken = Err(Ended::BadBatch(error));
+                        break;
+                    }
+                };
+                let request = &view.request;
+                let process = Key { pid: request.process_id, start_key: request.process_start_key };
                 let known = identities.get_or_insert_with(process, || Known::from_request(&view, &self.volumes));
                 self.ask_idly(process, known);
-                let held = self.held(&view, known, attachment, now);
+                let interface = interfaces.name(request.interface_luid, request.interface_index, now.monotonic);
+                let held = Held { interface, ..self.held(&view, known, attachment, now) };
                 if held.flags.contains(RequestFlags::HELD) {
                     ruled.extend(self.judge(&rules, known, parked, held, None, now));
                 } else {
@@ -66,7 +76,7 @@ impl Gate {
         }
         self.outlet.publish(&made);
         self.submit(ruled);
-        Ok(())
+        taken
     }
 
     /// Judges connections that waited for facts. Each comes with the moment at which it is given up, if it has one.
@@ -74,11 +84,21 @@ impl Gate {
         if waiting.is_empty() {
             return;
         }
-        let mut ruled = Vec::new();
+        let (mut ruled, mut gone) = (Vec::new(), Vec::new());
         {
-            let State { identities, parked } = &mut *self.state();
+            let State { identities, parked, is_stopping, .. } = &mut *self.state();
             let rules = self.policy.rules();
+            // The end of an attachment takes what waits with the state locked, and nothing may wait after that.
+            let current = self.attachment().map(|attachment| attachment.number);
             for (mut held, give_up) in waiting {
+                if Some(held.attachment) != current {
+                    gone.push(held);
+                    continue;
+                }
+                if *is_stopping {
+                    ruled.push(self.stopping(held));
+                    continue;
+                }
                 let make = || Known::new(held.identity.clone());
                 let known = identities.get_or_insert_with(held.key(), make);
                 held.identity = known.identity();
@@ -86,6 +106,9 @@ impl Gate {
             }
         }
         self.submit(ruled);
+        if !gone.is_empty() {
+            self.released(gone, &self.settings(), now);
+        }
     }
 
     /// Judges one. `None`: it waits, for facts or for a person.

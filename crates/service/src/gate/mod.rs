@@ -29,6 +29,7 @@ use crate::gate::held::{Held, Ruling};
 use crate::gate::lookups::{Asker, Lookups};
 use crate::gate::parked::Lot;
 use crate::identity::{Identities, Key};
+use crate::interfaces::{Interfaces, Namer};
 use crate::names::Names;
 use crate::outlet::Outlet;
 use crate::policy::Policy;
@@ -93,6 +94,8 @@ pub struct Parts {
     pub volumes: Volumes,
     /// See [`Gate`].
     pub lookups: Lookups,
+    /// Names interfaces.
+    pub interfaces: Namer,
     /// See [`Gate`].
     pub watcher: PromptWatcher,
     /// The people.
@@ -102,16 +105,19 @@ pub struct Parts {
 }
 
 /// What one connection at a time looks at.
-#[derive(Default)]
 struct State {
     identities: Identities,
+    interfaces: Interfaces,
     parked: Lot,
+    /// The service ends: what is not ruled about yet gets the default.
+    is_stopping: bool,
 }
 
 impl Gate {
     /// Made of these.
     pub fn new(parts: Parts) -> Self {
-        let Parts { clock, policy, config, outlet, volumes, lookups, watcher, asks, timer } = parts;
+        let Parts { clock, policy, config, outlet, volumes, lookups, interfaces, watcher, asks, timer } = parts;
+        let (identities, interfaces, parked) = (Identities::default(), Interfaces::new(interfaces), Lot::default());
         Self {
             epoch: AtomicU32::new(fresh_epoch(clock.now())),
             clock,
@@ -123,7 +129,7 @@ impl Gate {
             lookups,
             watcher,
             asks: Mutex::new(asks),
-            state: Mutex::default(),
+            state: Mutex::new(State { identities, interfaces, parked, is_stopping: false }),
             attachment: ArcSwapOption::empty(),
             submitting: RwLock::default(),
             timer,
@@ -192,7 +198,7 @@ impl Gate {
         self.release(decided);
         let mut again = Vec::new();
         {
-            let State { identities, parked } = &mut *self.state();
+            let State { identities, parked, .. } = &mut *self.state();
             for process in parked.given_up(now.monotonic) {
                 if let Some(known) = identities.get(process) {
                     known.give_up();
@@ -244,13 +250,21 @@ impl Gate {
     /// Rules about everything that waits, because the service ends.
     fn wind_down(&self) {
         let now = self.clock.now();
+        let parked = {
+            let mut state = self.state();
+            // From here on nothing is parked or asked about any more.
+            state.is_stopping = true;
+            state.parked.take_all()
+        };
         let decided = self.with_asks(now, |asks| asks.stop(now));
         self.release(decided);
-        let (rules, config) = (self.policy.rules(), self.config.load());
-        let parked = self.state().parked.take_all();
-        let ruling = Ruling::by_default(config.ask.default, DefaultWhy::Stopping);
-        let ruled = |held| Ruled { held, ruling: ruling.clone(), rules: rules.clone() };
-        self.submit(parked.into_iter().map(|parked| ruled(parked.held)).collect());
+        self.submit(parked.into_iter().map(|parked| self.stopping(parked.held)).collect());
+    }
+
+    /// The service ends before anybody decided.
+    fn stopping(&self, held: Held) -> Ruled {
+        let ruling = Ruling::by_default(self.config.load().ask.default, DefaultWhy::Stopping);
+        Ruled { held, ruling, rules: self.policy.rules().clone() }
     }
 
     /// The attachment is over: what it held was released by the fallback.
@@ -337,7 +351,7 @@ impl Asker for Gate {
     fn learn(&self, process: Key, change: &mut dyn FnMut(&mut Identity)) {
         let now = self.clock.now();
         let (identity, parked) = {
-            let State { identities, parked } = &mut *self.state();
+            let State { identities, parked, .. } = &mut *self.state();
             let Some(known) = identities.get(process) else { return };
             known.change(change);
             (known.identity.clone(), parked.take(process))
