@@ -20,11 +20,13 @@ use hosts::Sets;
 use index::Index;
 use serde::Serialize;
 use shape::Shape;
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fmt;
 
-/// How many pairs of rules are compared at most when rules of one priority are searched for pairs that disagree.
-const MAX_COMPARISONS: usize = 100_000_000;
+/// With how many others a rule is compared at most, when it is looked for one that disagrees with it, or stands between it
+/// and one that does the same: the work grows with the number of rules, not with its square.
+const MAX_COMPARISONS: usize = 2_000;
 
 /// Something to look at.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -93,6 +95,11 @@ impl fmt::Display for Kind {
 
 /// Looks at rules at a moment, in seconds since 1970. Findings come in the order of the rules.
 pub fn check(ruleset: &Ruleset, environment: &Environment, now: i64) -> Vec<Finding> {
+    look(ruleset, environment, now).0
+}
+
+/// What [`check`] gives, and how many pairs of rules were compared.
+fn look(ruleset: &Ruleset, environment: &Environment, now: i64) -> (Vec<Finding>, usize) {
     let sets = language::read(ruleset.files(), environment).map(|document| document.sets).unwrap_or_default();
     let sets = Sets::new(&sets);
     let mut findings = Vec::new();
@@ -110,20 +117,16 @@ pub fn check(ruleset: &Ruleset, environment: &Environment, now: i64) -> Vec<Find
         }
     }
     let search = Search::new(&shapes, &sets);
-    let mut comparisons = MAX_COMPARISONS;
     for (place, shape) in shapes.iter().enumerate() {
         if shape.rule.name.layer == Layer::Floor {
             continue;
         }
-        let found = search
-            .shadowed(place)
-            .or_else(|| search.disagreement(place, &mut comparisons))
-            .or_else(|| search.redundant(place));
+        let found = search.shadowed(place).or_else(|| search.disagreement(place)).or_else(|| search.redundant(place));
         findings.extend(found);
     }
     let order: HashMap<&RuleName, usize> = ruleset.rules().iter().zip(0..).map(|(rule, at)| (&rule.name, at)).collect();
     findings.sort_by_key(|finding| order.get(&finding.rule).copied());
-    findings
+    (findings, search.comparisons.get())
 }
 
 fn inactive(rule: &Rule, now: i64) -> Option<String> {
@@ -159,11 +162,13 @@ struct Search<'a> {
     shapes: &'a [Shape<'a>],
     sets: &'a Sets<'a>,
     index: Index<'a>,
-    /// The places of the rules of one layer and priority, in order.
-    peers: HashMap<(Layer, i32, Peer<'a>), Vec<usize>>,
+    /// The places of the rules of one layer, in order.
+    peers: HashMap<(Layer, Peer<'a>), Vec<usize>>,
+    /// How many pairs were compared.
+    comparisons: Cell<usize>,
 }
 
-/// Rules of one layer and priority, by what they are about.
+/// Rules of one layer, by what they are about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Peer<'a> {
     /// All of them.
@@ -184,10 +189,10 @@ impl<'a> Search<'a> {
             groups.dedup();
             groups.extend(if groups.is_empty() { &[Peer::All, Peer::Unnamed][..] } else { &[Peer::All] });
             for group in groups {
-                peers.entry((shape.rule.name.layer, shape.rule.priority, group)).or_default().push(place);
+                peers.entry((shape.rule.name.layer, group)).or_default().push(place);
             }
         }
-        Self { shapes, sets, index, peers }
+        Self { shapes, sets, index, peers, comparisons: Cell::new(0) }
     }
 
     /// An earlier rule that matches everything this one does.
@@ -225,31 +230,45 @@ impl<'a> Search<'a> {
 
     /// An earlier rule of the same priority that overlaps and does something else, unless the order shows what is meant: an
     /// exception that stands before its rule in the same file.
-    fn disagreement(&self, place: usize, comparisons: &mut usize) -> Option<Finding> {
-        let rule = self.shapes[place].rule;
-        let key = |peer| (rule.name.layer, rule.priority, peer);
-        let names = file_names(&self.shapes[place]);
+    fn disagreement(&self, place: usize) -> Option<Finding> {
+        let priority = self.shapes[place].rule.priority;
+        let mut left = MAX_COMPARISONS;
+        let found = self.alike(place).into_iter().filter_map(|group| {
+            let first = group.partition_point(|other| self.shapes[*other].rule.priority < priority);
+            let mut earlier = group.iter().skip(first).take_while(|other| **other < place);
+            earlier.find_map(|other| Some((*other, self.disagree(place, *other, &mut left)?)))
+        });
+        found.min_by_key(|(other, _)| *other).map(|(_, finding)| finding)
+    }
+
+    /// The rules of its layer that may match something that this one matches, in lists that are in order.
+    fn alike(&self, place: usize) -> Vec<&[usize]> {
+        let shape = &self.shapes[place];
+        let names = file_names(shape);
         let groups: Vec<Peer<'_>> = match names.is_empty() {
             true => vec![Peer::All],
             // Those of the same program, and those that are not about a program by its file name.
             false => names.into_iter().map(Peer::Named).chain([Peer::Unnamed]).collect(),
         };
-        let groups = groups.into_iter().filter_map(|group| self.peers.get(&key(group)));
-        let found = groups.filter_map(|group| {
-            let mut earlier = group.iter().take_while(|other| **other < place);
-            earlier.find_map(|other| Some((*other, self.disagree(place, *other, comparisons)?)))
-        });
-        found.min_by_key(|(other, _)| *other).map(|(_, finding)| finding)
+        let list = |group| self.peers.get(&(shape.rule.name.layer, group)).map(Vec::as_slice);
+        groups.into_iter().filter_map(list).collect()
     }
 
-    fn disagree(&self, place: usize, other: usize, comparisons: &mut usize) -> Option<Finding> {
+    /// Whether one more pair may be compared, of those that are `left`.
+    fn may_compare(&self, left: &mut usize) -> bool {
+        let may = *left > 0;
+        *left = left.saturating_sub(1);
+        self.comparisons.set(self.comparisons.get() + usize::from(may));
+        may
+    }
+
+    fn disagree(&self, place: usize, other: usize, left: &mut usize) -> Option<Finding> {
         let (shape, other) = (&self.shapes[place], &self.shapes[other]);
         let rule = shape.rule;
         if same_outcome(rule, other.rule) {
             return None;
         }
-        *comparisons = comparisons.checked_sub(1)?;
-        if !shape.overlaps(other, self.sets) {
+        if !self.may_compare(left) || !shape.overlaps(other, self.sets) {
             return None;
         }
         let same_action = rule.action == other.rule.action;
@@ -281,9 +300,17 @@ impl<'a> Search<'a> {
         });
         later.sort_unstable();
         let by = later.into_iter().find(|other| self.shapes[*other].covers(shape, self.sets))?;
-        let apart = |between: &Shape<'_>| same_outcome(rule, between.rule) || between.is_disjoint(shape);
-        if !self.shapes.get(place + 1..by)?.iter().all(apart) {
-            return None;
+        let mut left = MAX_COMPARISONS;
+        for group in self.alike(place) {
+            let first = group.partition_point(|other| *other <= place);
+            for between in group.iter().skip(first).take_while(|other| **other < by) {
+                let between = &self.shapes[*between];
+                let is_apart =
+                    same_outcome(rule, between.rule) || (self.may_compare(&mut left) && between.is_disjoint(shape));
+                if !is_apart {
+                    return None;
+                }
+            }
         }
         let other = self.shapes[by].rule;
         let message =
@@ -305,5 +332,45 @@ impl fmt::Display for Finding {
             write!(f, "\n  {}:{}: `{rule}` is here", at.file, at.line)?;
         }
         write!(f, "\n  help: {help}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SourceFile;
+    use std::fmt::Write;
+
+    /// How many pairs are compared in that many rules, each for a program, or each for a domain, before one for all.
+    fn comparisons(rules: usize, is_by_program: bool) -> usize {
+        let mut text = String::new();
+        for number in 0..rules {
+            let (action, kind) = if number.is_multiple_of(2) { ("permit", 1) } else { ("block", 2) };
+            let what = match is_by_program {
+                true => format!("program = \"/opt/{kind}/p{number}\""),
+                false => format!("remote = \"d{number}.example\""),
+            };
+            writeln!(text, "[rule.r{number}]\naction = \"{action}\"\n{what}").unwrap();
+        }
+        text.push_str("[rule.rest]\naction = \"permit\"\npriority = 1\n");
+        let file = SourceFile { path: "user/a.toml".into(), text: text.into() };
+        let ruleset = Ruleset::compile(&[file], &Environment::default()).unwrap();
+        let (findings, comparisons) = look(&ruleset, &Environment::default(), 0);
+        assert!(findings.iter().all(|finding| finding.kind == Kind::Redundant), "{findings:?}");
+        assert!(!findings.is_empty());
+        comparisons
+    }
+
+    #[test]
+    fn rules_for_programs_are_compared_with_those_of_the_same_program() {
+        let (few, many) = (comparisons(1_000, true), comparisons(4_000, true));
+        assert!(many <= few * 4 + 100, "{few} {many}");
+    }
+
+    #[test]
+    fn no_rule_is_compared_with_more_than_so_many() {
+        for rules in [1_000, 3_000] {
+            assert!(comparisons(rules, false) <= rules * 2 * MAX_COMPARISONS, "{rules}");
+        }
     }
 }
