@@ -199,6 +199,26 @@ mod unix {
     }
 
     #[test]
+    fn a_folder_below_one_that_others_may_change_is_refused() {
+        let endpoint = Endpoint::new();
+        fs::set_permissions(endpoint.folder.path(), Permissions::from_mode(0o777)).unwrap();
+        assert_eq!(endpoint.listen().err().map(|error| error.kind()), Some(ErrorKind::PermissionDenied));
+        fs::set_permissions(endpoint.folder.path(), Permissions::from_mode(0o700)).unwrap();
+        drop(endpoint.listen().unwrap());
+    }
+
+    #[test]
+    fn what_a_service_left_that_was_killed_while_it_began_is_removed() {
+        let endpoint = Endpoint::new();
+        let folder = Path::new(&endpoint.name).parent().unwrap();
+        let left = folder.join(format!(".tollgate-{}", std::process::id()));
+        fs::create_dir_all(&left).unwrap();
+        drop(UnixListener::bind(left.join("socket")).unwrap());
+        let _listener = endpoint.listen().unwrap();
+        assert_eq!(fs::read_dir(folder).unwrap().count(), 1);
+    }
+
+    #[test]
     fn nothing_but_the_socket_is_left_beside_it() {
         let endpoint = Endpoint::new();
         let folder = Path::new(&endpoint.name).parent().unwrap();

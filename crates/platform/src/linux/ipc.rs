@@ -70,6 +70,10 @@ pub fn listen(endpoint: &str, operators: Option<&str>) -> io::Result<Listener> {
     DirBuilder::new().recursive(true).mode(DIRECTORY_MODE).create(folder)?;
     let locked = lock(folder)?;
     refuse_shared(folder, &locked.metadata()?)?;
+    // Who may rename a folder above puts another in the place of ours.
+    for above in fs::canonicalize(folder)?.ancestors().skip(1) {
+        refuse_shared(above, &fs::metadata(above)?)?;
+    }
     if UnixStream::connect(&path).is_ok() {
         return Err(io::Error::new(io::ErrorKind::AddrInUse, format!("another service listens on {endpoint}")));
     }
@@ -77,6 +81,7 @@ pub fn listen(endpoint: &str, operators: Option<&str>) -> io::Result<Listener> {
     let operators = operators.map(Group::from_name).transpose()?.flatten().map(|group| group.gid.as_raw());
 
     let nursery = folder.join(format!(".tollgate-{}", std::process::id()));
+    remove_left(&nursery)?;
     DirBuilder::new().mode(0o700).create(&nursery)?;
     let made = make(&nursery.join("socket"), operators, &path);
     let removed = fs::remove_dir_all(&nursery);
@@ -199,6 +204,17 @@ fn lock(folder: &Path) -> io::Result<File> {
     let folder = File::open(folder)?;
     rustix::fs::flock(&folder, FlockOperation::LockExclusive)?;
     Ok(folder)
+}
+
+/// Removes what a process with the same number left when it was killed; in a container that is the number of every service.
+fn remove_left(nursery: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(nursery) {
+        Ok(found) if found.is_dir() && found.uid() == rustix::process::geteuid().as_raw() => {
+            fs::remove_dir_all(nursery)
+        }
+        // Nothing is there, or what nobody of ours made, which creating the folder then refuses.
+        _ => Ok(()),
+    }
 }
 
 /// Refuses a directory in which somebody else could put another socket in place of ours.

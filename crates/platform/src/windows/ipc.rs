@@ -14,9 +14,9 @@ use std::fs::OpenOptions;
 use std::io::{self, Read, Write};
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+use std::ptr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use std::{ptr, thread};
 use windows_sys::Win32::Foundation as win;
 use windows_sys::Win32::Security::{RevertToSelf, TOKEN_QUERY};
 use windows_sys::Win32::Storage::FileSystem as fs_sys;
@@ -78,7 +78,7 @@ struct Connection {
 /// # Errors
 /// [`AddrInUse`](io::ErrorKind::AddrInUse) when another process has that name.
 pub fn listen(endpoint: &str, operators: Option<&str>) -> io::Result<Listener> {
-    let operators = operators.and_then(Sid::of_account);
+    let operators = operators.and_then(Sid::of_group);
     let owner = if is_member(None, &Sid::parse(ADMINISTRATORS)?)? {
         ADMINISTRATORS.to_owned()
     } else {
@@ -315,7 +315,7 @@ struct Impersonation;
 impl Drop for Impersonation {
     fn drop(&mut self) {
         // SAFETY: `RevertToSelf` has no preconditions.
-        if unsafe { RevertToSelf() } == win::FALSE && !thread::panicking() {
+        if unsafe { RevertToSelf() } == win::FALSE {
             // "Your application continues to run in the context of the client, which is not appropriate. You should
             // shut down the process" (learn.microsoft.com RevertToSelf).
             std::process::abort();

@@ -54,8 +54,9 @@ impl Sid {
         unsafe { Self::copy(sid.0) }
     }
 
-    /// The SID of an account or a group: by name, or in the form `S-1-5-18`. `None`: there is no such account.
-    pub(super) fn of_account(name: &str) -> Option<Self> {
+    /// The SID of a group: by name, or in the form `S-1-5-18`. `None`: there is no such group. A user or a computer that is
+    /// called so is none.
+    pub(super) fn of_group(name: &str) -> Option<Self> {
         if let Ok(sid) = Self::parse(name) {
             return Some(sid);
         }
@@ -79,7 +80,8 @@ impl Sid {
                 &raw mut kind,
             )
         };
-        (ok != FALSE).then_some(Self(words))
+        let is_group = [sec::SidTypeGroup, sec::SidTypeAlias, sec::SidTypeWellKnownGroup].contains(&kind);
+        (ok != FALSE && is_group).then_some(Self(words))
     }
 
     /// For calls that read a SID, and take a pointer that could be written through.
