@@ -19,7 +19,7 @@ use wire::verdict::Scope;
 /// operators' group, changing policy an administrator. `permit`, `block` and `driver` need no service, but an
 /// administrator.
 #[derive(Debug, Parser)]
-#[command(name = "tollgate", version, after_help = exit_codes(), after_long_help = first_steps())]
+#[command(name = "tollgate", version, help_template = HELP, after_help = MORE, after_long_help = first_steps())]
 pub struct Args {
     /// Where the service is.
     #[command(flatten)]
@@ -29,6 +29,41 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
+
+/// The page of help: commands by what they are for.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}
+
+Day by day:
+  tui          Watch and answer, full screen
+  ask          Answer prompts
+  snooze       Have no prompts for a while
+  log          Show, follow and export what was decided
+  status       Show how the service and the driver do
+
+Rules:
+  rules        Check, explain, test, format, compare, import and review rules
+
+Service and driver:
+  service      Install, start, stop or uninstall the service
+  run          Decide by rules, in the foreground or as a service
+  driver       Install, start, stop or uninstall the driver (Windows)
+
+The driver without a service (Windows):
+  permit       Permit every connection, and show each
+  block        Block every connection that is not exempt, and show each
+
+This program:
+  completions  Print completions for a shell
+  man          Write man pages
+  help         Print this message or the help of the given subcommand(s)
+
+Options:
+{options}{after-help}";
+
+/// What the short page of help does not say.
+const MORE: &str = "First steps and exit codes: `tollgate --help`. Examples of a command: `tollgate COMMAND --help`.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -229,8 +264,9 @@ fn first_steps() -> String {
         "First steps, as administrator:
   tollgate driver install        Windows, once; takes tollgate.sys from beside this program
   tollgate driver start
-  tollgate service install       and from now on rules decide
+  tollgate service install       once; from its start on, rules decide
   tollgate service start
+  tollgate status                whether connections are held, now
   tollgate tui                   watch, and answer what the rules leave open
 
 Without a service, to try the driver:
@@ -266,6 +302,21 @@ mod tests {
     #[test]
     fn the_language_is_consistent() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn the_page_of_help_has_every_command() {
+        let listed = |line: &&str| line.starts_with("  ") && !line.contains('{');
+        let mut listed: Vec<String> = HELP.lines().filter(listed).map(str::to_owned).collect();
+        let mut args = Args::command();
+        args.build();
+        let row = |command: &clap::Command| {
+            format!("  {:<12} {}", command.get_name(), command.get_about().map(ToString::to_string).unwrap_or_default())
+        };
+        let mut commands: Vec<String> = args.get_subcommands().map(row).collect();
+        listed.sort();
+        commands.sort();
+        assert_eq!(listed, commands);
     }
 
     #[test]
