@@ -72,7 +72,7 @@ impl AnswerRefused {
     /// What to do about it.
     pub fn help(&self) -> Option<&'static str> {
         Some(match self {
-            Self::NotFound(_) => "list the open prompts: tollgate ask",
+            Self::NotFound(_) => "list the open prompts: `tollgate ask --list`",
             Self::AlreadyAnswered { .. } => return None,
             Self::Expired(_) | Self::Ruled(_) => "try the connection again to be asked again",
             Self::NothingWaits(_) => {

@@ -11,7 +11,7 @@ use control::protocol::{Reply, Request};
 use rules::cases::{Connection, Description, KnownProgram, ProgramWords, UserWords};
 use rules::decision::Judgement;
 use rules::explain::{Explanation, StepResult};
-use rules::model::Lifetime;
+use rules::model::{Action, Lifetime};
 use rules::ruleset::Ruleset;
 use serde_json::json;
 use std::fmt::Write;
@@ -25,7 +25,8 @@ Examples:
   tollgate rules explain --program /usr/bin/git --remote github.com:22 --user 1000
   tollgate rules explain --remote 192.0.2.1:443 --name example.com --protocol udp
   tollgate rules explain --direction in --remote 10.0.0.5 --local-port 22
-  tollgate rules explain --entry 4711       a connection in the log, by the rules of that time
+  tollgate rules explain --entry 4711       a connection in the log, by the rules of that time; its number is `id`
+                                            in `tollgate log --json`
 
 What is not given is unknown, and a condition on it does not hold.";
 
@@ -165,7 +166,7 @@ fn entry(id: u64, server: &Where) -> Result<Entry, Failure> {
     let Reply::Entries(entries) = server.connect()?.client.call(request)? else { return Err(unexpected()) };
     let not_found = || {
         let error = io::Error::new(io::ErrorKind::NotFound, format!("there is no entry {id} in the log"));
-        Failure::new(Exit::Refused, error, Some("`tollgate log` shows the numbers"))
+        Failure::new(Exit::Refused, error, Some("`tollgate log --json` has the numbers: `id`"))
     };
     entries.into_iter().find(|entry| entry.id == id).ok_or_else(not_found)
 }
@@ -223,7 +224,11 @@ fn as_text(connection: &Connection, explanation: &Explanation) -> String {
                 Lifetime::For(_) => format!("for {}", decision.lifetime),
                 Lifetime::Forever => "until the rules change".to_owned(),
             };
-            format!("=> {} {because}, {lifetime}{scope}", decision.action)
+            match decision.action {
+                // How long an answer holds is for the one who answers to say.
+                Action::Ask => format!("=> ask {because}"),
+                action => format!("=> {action} {because}, {lifetime}{scope}"),
+            }
         }
         Judgement::Needs(_) => "=> not decided before that is known".to_owned(),
     });
