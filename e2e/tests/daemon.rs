@@ -261,6 +261,41 @@ fn an_answer_decides_its_connection_and_those_it_covers() {
     assert_eq!(scene.status().counters.prompts, 1);
 }
 
+/// Processes that have all ended.
+struct Ended;
+
+impl Processes for Ended {
+    fn describe(&self, _process: Key) -> Option<Description> {
+        None
+    }
+    fn is_running(&self, _process: Key) -> bool {
+        false
+    }
+    fn open(&self, _path: &str) -> io::Result<File> {
+        Err(io::ErrorKind::NotFound.into())
+    }
+    fn publisher(&self, _path: &str) -> Option<Arc<str>> {
+        None
+    }
+}
+
+#[test]
+fn an_answer_for_a_process_is_forgotten_when_that_has_ended() {
+    let scene = Scene::start("", Setup::default());
+    scene.sit_down();
+    let (node, curl) = (scene.desk.program("node.exe"), scene.desk.program("curl.exe"));
+    for (program, hold) in [(&node, Hold::Process), (&curl, HOUR)] {
+        let held = scene.ask(program, WEB);
+        scene.answer(Verdict::Block, hold, Target::Remote);
+        scene.desk.until(|| held.outcome() == BLOCKED);
+    }
+    let kept = || fs::read_to_string(scene.directory.path().join("state/answers.json")).unwrap();
+    assert!(kept().contains("node.exe"));
+    scene.desk.daemon().core().forget_ended(&Ended);
+    assert!(!kept().contains("node.exe") && kept().contains("curl.exe"), "{}", kept());
+    assert_eq!(scene.outcome(&curl, WEB), BLOCKED);
+}
+
 #[test]
 fn an_answer_outlives_the_service() {
     let scene = Scene::start("", Setup::default());

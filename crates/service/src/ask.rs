@@ -35,6 +35,7 @@ pub mod snooze;
 pub mod waiting;
 
 use crate::clock::Now;
+use crate::identity::Key;
 use answers::file::Snapshot;
 use answers::{Answers, Lookup};
 use changes::{Change, Changes, Gone, Shown};
@@ -348,6 +349,11 @@ impl<T> Asks<T> {
     /// The rule that the answer to this prompt became is in force, and decides in its place.
     pub fn rule_in_force(&mut self, prompt: u64) {
         self.answers.drop_ruled(prompt);
+    }
+
+    /// The processes that have answers of their own.
+    pub fn answered_processes(&self) -> Vec<Key> {
+        self.answers.processes()
     }
 
     /// A process has ended, and the answers for it with it. Gives whether there were any.

@@ -43,6 +43,11 @@ pub trait Processes: Send + Sync {
     /// Describes a process. `None` when it is gone, or another process has its id now.
     fn describe(&self, process: Key) -> Option<Description>;
 
+    /// Whether a process still runs. What cannot be found out counts as yes.
+    fn is_running(&self, _process: Key) -> bool {
+        true
+    }
+
     /// Opens a program file to read it.
     fn open(&self, path: &str) -> io::Result<File>;
 

@@ -18,8 +18,9 @@ use super::coverage::{Aim, Same, Vouched};
 use super::place::{Asker, Programs};
 use super::waiting::Waiting;
 use crate::clock::Now;
+use crate::identity::Key;
 use control::entry::{Direction, Verdict};
-use foldhash::{HashMap, HashMapExt};
+use foldhash::{HashMap, HashMapExt, HashSet};
 use jiff::{SignedDuration, Timestamp};
 use rules::decision::RuleName;
 use rules::facts::Needs;
@@ -67,6 +68,9 @@ pub enum Holds {
     Process {
         /// Names it among all of this boot.
         start_key: u64,
+        /// Its process id; `0` in files of releases that did not write it.
+        #[serde(default)]
+        pid: u64,
     },
     /// Until a moment.
     Until {
@@ -171,7 +175,7 @@ impl Answers {
             for slot in self.slots.get(&(asker.clone(), aim)).into_iter().flatten() {
                 let same = slot.kept.vouched.compare(&waiting.identity);
                 let takes_part = match &slot.kept.hold {
-                    Holds::Process { start_key } => *start_key == waiting.start_key,
+                    Holds::Process { start_key, .. } => *start_key == waiting.start_key,
                     Holds::Until { .. } => true,
                     Holds::Ruled { asked_by } => *asked_by == waiting.asked_by,
                 };
@@ -221,10 +225,19 @@ impl Answers {
         self.retain_all(|slot| !(slot.kept.prompt == prompt && matches!(slot.kept.hold, Holds::Ruled { .. })));
     }
 
+    /// The processes for which there are answers.
+    pub fn processes(&self) -> Vec<Key> {
+        let processes = self.slots.values().flatten().filter_map(|slot| match slot.kept.hold {
+            Holds::Process { start_key, pid } if pid != 0 => Some(Key { pid, start_key }),
+            _ => None,
+        });
+        processes.collect::<HashSet<Key>>().into_iter().collect()
+    }
+
     /// This process has ended. Gives whether an answer ended with it.
     pub fn drop_process(&mut self, start_key: u64) -> bool {
         let before = self.count;
-        self.retain_all(|slot| !matches!(slot.kept.hold, Holds::Process { start_key: own } if own == start_key));
+        self.retain_all(|slot| !matches!(slot.kept.hold, Holds::Process { start_key: own, .. } if own == start_key));
         self.generation += 1;
         before != self.count
     }
@@ -268,7 +281,7 @@ fn key(kept: &Kept) -> (Asker, Aim) {
 /// Of two answers with the same key, whether the younger says again what the older says.
 fn is_for_the_same(older: &Kept, younger: &Kept) -> bool {
     let same_hold = match (&older.hold, &younger.hold) {
-        (Holds::Process { start_key: a }, Holds::Process { start_key: b }) => a == b,
+        (Holds::Process { start_key: a, .. }, Holds::Process { start_key: b, .. }) => a == b,
         (Holds::Until { end: a, .. }, Holds::Until { end: b, .. }) => a <= b,
         (Holds::Ruled { asked_by: a }, Holds::Ruled { asked_by: b }) => a == b,
         _ => false,

@@ -18,6 +18,7 @@ use super::refused::AnswerRefused;
 use super::rule::{Forever, is_link_local};
 use super::waiting::{Considered, Decided};
 use crate::clock::Now;
+use crate::identity::Key;
 use control::entry::Reason;
 use control::prompt::{Answer, Closed, Hold, HoldKind};
 use jiff::Timestamp;
@@ -88,14 +89,16 @@ impl<T> Asks<T> {
         let (kept, lasting): (Vec<Option<Kept>>, Lasting) = match answer.hold {
             Hold::Once => (Vec::new(), Lasting::Nothing),
             Hold::Process => {
-                let mut keys: Vec<u64> = decided.iter().map(|decided| decided.waiting.start_key).collect();
-                keys.insert(0, shown.start_key);
+                let of = |pid, start_key| Key { pid, start_key };
+                let mut keys = vec![of(shown.pid, shown.start_key)];
+                keys.extend(decided.iter().map(|decided| of(decided.waiting.pid, decided.waiting.start_key)));
                 let mut seen = std::collections::HashSet::new();
-                keys.retain(|key| *key != 0 && seen.insert(*key));
+                keys.retain(|key| key.start_key != 0 && seen.insert(key.start_key));
                 keys.truncate(MAX_PROCESSES);
                 // What vouched for the program matters to no answer for a process, whose program cannot be replaced.
-                let of_process =
-                    |start_key| Some(Kept { vouched: Vouched::default(), ..keep(Holds::Process { start_key })? });
+                let of_process = |Key { pid, start_key }| {
+                    Some(Kept { vouched: Vouched::default(), ..keep(Holds::Process { start_key, pid })? })
+                };
                 (keys.into_iter().map(of_process).collect(), Lasting::Answers)
             }
             Hold::Duration { seconds } => {

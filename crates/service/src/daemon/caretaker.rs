@@ -1,8 +1,10 @@
-//! What is done now and then: looking for changed rules and configuration, and listening to names.
+//! What is done now and then: looking for changed rules and configuration and for processes that ended,
+//! and listening to names.
 //!
 //! Neighbours: `core` carries out what is found.
 
 use crate::daemon::core::Core;
+use crate::identity::Processes;
 use crate::journal::Event;
 use crate::names::NameSource;
 use control::status::Source;
@@ -18,10 +20,13 @@ use std::time::{Duration, SystemTime};
 const ROUND: Duration = Duration::from_secs(1);
 /// How many rounds pass before a source of names that failed is tried again.
 const NAMES_ROUNDS: u32 = 30;
+/// How many rounds pass before processes that have answers are looked at again.
+const PROCESS_ROUNDS: u32 = 60;
 
 /// The thread that looks.
 pub struct Caretaker {
     core: Arc<Core>,
+    processes: Arc<dyn Processes>,
     source: Option<Box<dyn NameSource>>,
     /// Dropping it ends listening.
     watch: Option<Box<dyn Send>>,
@@ -31,21 +36,25 @@ pub struct Caretaker {
 }
 
 impl Caretaker {
-    /// Looks after `core`; listens to `source`.
-    pub fn new(core: Arc<Core>, source: Option<Box<dyn NameSource>>) -> Self {
+    /// Looks after `core`, and whether those of its `processes` that have answers still run; listens to `source`.
+    pub fn new(core: Arc<Core>, processes: Arc<dyn Processes>, source: Option<Box<dyn NameSource>>) -> Self {
         let config_seen = core.config_file.as_deref().and_then(look);
-        Self { core, source, watch: None, has_ended: Arc::default(), rounds_until_names: 0, config_seen }
+        let (watch, has_ended) = (None, Arc::default());
+        Self { core, processes, source, watch, has_ended, rounds_until_names: 0, config_seen }
     }
 
     /// Looks each second until `stop` is closed.
     pub fn run(mut self, stop: &Receiver<()>) {
-        loop {
+        for round in 1_u32.. {
             self.listen();
             if !matches!(stop.recv_timeout(ROUND), Err(RecvTimeoutError::Timeout)) {
                 return;
             }
             // Tried again when it is seen more often.
             let _unwritten = self.core.memory.write_proposals(&self.core.gate);
+            if round.is_multiple_of(PROCESS_ROUNDS) {
+                self.core.forget_ended(&*self.processes);
+            }
             let read = self.core.gate.policy.poll(self.core.gate.clock.now());
             self.core.rules_read(&read);
             let seen = self.core.config_file.as_deref().and_then(look);

@@ -8,6 +8,7 @@ use crate::daemon::desk::Audience;
 use crate::daemon::memory::Memory;
 use crate::gate::Gate;
 use crate::gate::keep::Keeper;
+use crate::identity::Processes;
 use crate::journal::{Event, Journal};
 use crate::log;
 use crate::metrics::Metrics;
@@ -154,6 +155,20 @@ impl Core {
                 self.tell(&Event::ConfigRefused(problems.clone()));
                 Err(problems)
             }
+        }
+    }
+
+    /// Forgets answers for processes that have ended, so that they take no room from others.
+    pub fn forget_ended(&self, processes: &dyn Processes) {
+        let now = self.gate.clock.now();
+        let answered = self.gate.with_asks(now, |asks| asks.answered_processes());
+        let mut is_changed = false;
+        for process in answered.into_iter().filter(|process| !processes.is_running(*process)) {
+            is_changed |= self.gate.with_asks(now, |asks| asks.process_ended(process.start_key));
+        }
+        if is_changed {
+            // They decide nothing any more, whether the file has them or not.
+            let _written_next_time = self.memory.write_answers(&self.gate);
         }
     }
 

@@ -70,11 +70,11 @@ impl Desk for Core {
             }
             stays
         });
+        // Before anybody else may be given one of these numbers.
+        let unfollow = |number: u64| self.gate.with_asks(now, |asks| asks.unfollow(number, now));
+        let released = gone.into_iter().flat_map(unfollow).collect();
         drop(known);
-        for number in gone {
-            let released = self.gate.with_asks(now, |asks| asks.unfollow(number, now));
-            self.gate.release(released);
-        }
+        self.gate.release(released);
     }
 
     fn answer(&self, client: &Client, prompt: u64, answer: Answer) -> Result<(), Refusal> {

@@ -6,7 +6,9 @@
 //!
 //! Threads: *gate* attaches, takes requests and decides; *timer* looks after deadlines; *lookup* (two) learn facts about
 //! processes; *caretaker* looks for changed rules each second. The log, the server and metrics have their own. Invariants:
-//! stopping rules about what waits, and then detaches; a worker that is stuck does not keep the service from ending.
+//! stopping rules about what waits, and then detaches; a worker that is stuck does not keep the service from ending; no
+//! thread is missing while the others run: releases abort on a panic, the enforcement point then releases what is held by
+//! its fallback, and the service manager starts the service again.
 //! Neighbours: `cli` starts one; `server` serves clients from [`core::Core`].
 
 mod caretaker;
@@ -159,7 +161,7 @@ impl Daemon {
             metrics.watch(exporter.clone());
             sinks.push(exporter);
         }
-        let (lookups, worker) = Lookups::new(processes);
+        let (lookups, worker) = Lookups::new(processes.clone());
         let (timer, wakes) = bounded(1);
         let names = names.filter(|_| config.names);
         let scraped = config.metrics;
@@ -197,7 +199,7 @@ impl Daemon {
         let stop = stopped.clone();
         running.spawn("timer", move || tick(&gate, &wakes, &stop))?;
         let stop = stopped.clone();
-        running.spawn("caretaker", move || Caretaker::new(core, names).run(&stop))?;
+        running.spawn("caretaker", move || Caretaker::new(core, processes, names).run(&stop))?;
         running.spawn("gate", move || keeper.run(&stopped))?;
         Ok(Self(Arc::new(running)))
     }

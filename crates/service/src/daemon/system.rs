@@ -30,6 +30,10 @@ impl Processes for SystemProcesses {
         })
     }
 
+    fn is_running(&self, process: Key) -> bool {
+        u32::try_from(process.pid).is_ok_and(|pid| process::is_running(pid, process.start_key))
+    }
+
     fn open(&self, path: &str) -> io::Result<File> {
         File::open(path)
     }

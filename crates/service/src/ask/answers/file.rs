@@ -111,7 +111,7 @@ impl Answers {
         let mut answers = Self::new(boot);
         for kept in file.answers {
             let in_force = match kept.hold {
-                Holds::Process { start_key } => same_boot && start_key != 0,
+                Holds::Process { start_key, .. } => same_boot && start_key != 0,
                 Holds::Until { end, .. } => end > now.wall,
                 Holds::Ruled { .. } => false,
             };
