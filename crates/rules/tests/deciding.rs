@@ -174,6 +174,21 @@ fn a_port_means_nothing_to_a_protocol_without_ports() {
 }
 
 #[test]
+fn a_backslash_before_a_brace_takes_it_as_it_is() {
+    let ruleset = user_rules(r#"rule.r = {action = "permit", program = ['/opt/\{b}/*', '/srv/\{a,b}/x']}"#);
+    let says = |path: &str| {
+        let program = Program { path: Some(path.into()), ..Program::default() };
+        action(&ruleset, &Identity { program, ..Identity::default() }, &flow(TCP, "203.0.113.7:443"))
+    };
+    for path in ["/opt/{b}/x", "/srv/{a,b}/x"] {
+        assert_eq!(says(path), Action::Permit, "{path}");
+    }
+    for path in ["/opt/[]b[]/x", "/opt/b/x", "/srv/a/x"] {
+        assert_eq!(says(path), Action::Ask, "{path}");
+    }
+}
+
+#[test]
 fn a_windows_file_named_with_a_look_alike_is_another_file() {
     let ruleset = compile(
         &[(

@@ -65,7 +65,7 @@ pub fn pattern(text: &str, environment: &Environment) -> Result<PathPattern, Wro
             Wrong::new("it names a folder, not a program").help(format!("`{text}**` is every program below it"))
         );
     }
-    let is_glob = is_glob(&text);
+    let is_glob = is_glob(&text, style);
     let has_folder = text.contains(slash) || (style == PathStyle::Windows && text.contains(':'));
     if !has_folder {
         return if is_glob {
@@ -86,7 +86,7 @@ pub fn pattern(text: &str, environment: &Environment) -> Result<PathPattern, Wro
 
 /// The matcher of a glob. It is for text that [`slashed`] gave.
 pub(crate) fn glob(pattern: &str, style: PathStyle) -> Result<PathGlob, Wrong> {
-    PathGlob::new(&slashed(&lone_braces(pattern), style), style == PathStyle::Unix).map_err(|wrong| Wrong {
+    PathGlob::new(&slashed(&lone_braces(pattern, style), style), style == PathStyle::Unix).map_err(|wrong| Wrong {
         message: format!("`{}` is not a pattern: {}", excerpt(pattern), wrong.message),
         ..wrong
     })
@@ -120,17 +120,26 @@ fn is_rooted(text: &str, style: PathStyle) -> bool {
     style == PathStyle::Windows && text.as_bytes().first().is_some_and(drive) && text.get(1..3) == Some(r":\")
 }
 
-fn is_glob(text: &str) -> bool {
-    text.contains(['*', '?', '[']) || lone_braces(text).replace("[{]", "").contains('{')
+fn is_glob(text: &str, style: PathStyle) -> bool {
+    text.contains(['*', '?', '[']) || lone_braces(text, style).replace("[{]", "").contains('{')
 }
 
-/// Braces without alternatives in them are part of a name, as in `C:\x\{6d809377-6af0}\y.exe`.
-fn lone_braces(text: &str) -> String {
+/// Braces without alternatives in them are part of a name, as in `C:\x\{6d809377-6af0}\y.exe`. Where a backslash takes the
+/// next character as it is, it says so itself.
+fn lone_braces(text: &str, style: PathStyle) -> String {
+    let is_taken = |before: &str| {
+        let backslashes = before.len() - before.trim_end_matches('\\').len();
+        style == PathStyle::Unix && backslashes % 2 == 1
+    };
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some((before, after)) = rest.split_once('{') {
         out.push_str(before);
         match after.split_once('}') {
+            _ if is_taken(before) => {
+                out.push('{');
+                rest = after;
+            }
             Some((inner, after)) if !inner.contains([',', '{']) => {
                 out.push_str("[{]");
                 out.push_str(inner);
