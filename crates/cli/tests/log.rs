@@ -117,7 +117,7 @@ fn what_is_no_log_is_said() {
     let directory = tempfile::tempdir().unwrap();
     let db = directory.path().join("log.db");
     for (contents, said) in
-        [(None, "there is no log"), (Some("not a database, but text of some length"), "not a database")]
+        [(None, "there is no log"), (Some("not a database, but text of some length"), "is not a log of Tollgate")]
     {
         contents.iter().for_each(|text| fs::write(&db, text).unwrap());
         let output = tollgate(&db, &[]);
