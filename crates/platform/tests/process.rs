@@ -110,7 +110,13 @@ mod unix {
         let folder = tempfile::tempdir().unwrap();
         let program = folder.path().join("my cat");
         std::fs::copy("/bin/cat", &program).unwrap();
-        let child = Command::new(&program).stdin(Stdio::piped()).spawn().unwrap();
+        // A process that another test starts at this moment has the file open for writing until it runs its own program.
+        let child = loop {
+            match Command::new(&program).stdin(Stdio::piped()).spawn() {
+                Err(error) if error.kind() == std::io::ErrorKind::ExecutableFileBusy => std::thread::yield_now(),
+                spawned => break spawned.unwrap(),
+            }
+        };
         std::fs::remove_file(&program).unwrap();
         assert_eq!(describe(child.id(), 0).unwrap().path.as_deref(), program.to_str());
         end(child);
