@@ -157,5 +157,5 @@ fn an_empty_file_becomes_a_log() {
     let path = directory.path().join("log.db");
     fs::write(&path, "").unwrap();
     assert!(works(&made::log(&path)));
-    assert_eq!(aside(directory.path()), [PathBuf::new(); 0]);
+    assert!(aside(directory.path()).is_empty());
 }

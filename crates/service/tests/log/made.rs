@@ -61,7 +61,7 @@ pub fn entry(id: u64) -> Entry {
     Entry {
         id,
         time: Timestamp::from_second(NOON).unwrap() + Duration::from_millis(id % 1_000_000),
-        verdict: if id % 3 == 0 { Verdict::Block } else { Verdict::Permit },
+        verdict: if id.is_multiple_of(3) { Verdict::Block } else { Verdict::Permit },
         reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: format!("rule-{}", id % 5).into() } },
         asked_by: None,
         revision: Revision("0123456789ab".into()),
