@@ -25,8 +25,11 @@ use table::Table;
 #[global_allocator]
 static HEAP: heap::Counting = heap::Counting;
 
+/// What measures one thing.
+type Measure = fn(&mut Table);
+
 /// What is measured, by name.
-const MEASURES: &[(&str, fn(&mut Table))] = &[
+const MEASURES: &[(&str, Measure)] = &[
     ("classify", classify::measure),
     ("matching", matching::measure),
     ("handoff", handoff::measure),

@@ -126,7 +126,9 @@ fn storm(table: &mut Table) {
         made = due;
     }
     count.wait_for(made + of_person);
-    let stats = desk.machine.device().stats().expect("counters");
+    let client = desk.machine.client();
+    let stats = client.stats();
+    client.close();
     let status = desk.daemon.core().status();
     let lost = u64::from(made + of_person) - count.connected.load(Ordering::Relaxed);
     let answered = answers.stop();
@@ -171,9 +173,9 @@ impl Desk {
             state: folder.path().join("state"),
             environment: Environment { paths: PathStyle::Windows, ..Environment::default() },
             volumes: platform::paths::Volumes::new([('C', r"\Device\HarddiskVolume3")]),
-            open: Box::new(move || match device.lock().expect("no panic").take() {
-                Some(device) => Ok(Box::new(device) as Box<dyn Enforcer>),
-                None => Err(EnforcerError::NotRunning),
+            open: Box::new(move || {
+                let device = device.lock().expect("no panic").take().ok_or(EnforcerError::NotRunning)?;
+                Ok(Box::new(device) as Box<dyn Enforcer>)
             }),
             processes: Arc::new(Strangers),
             interfaces: Arc::new(|_, _| None),
@@ -203,19 +205,20 @@ impl Desk {
             let (reader, writer, closer) = platform::ipc::connect(&endpoint)?.split()?;
             Ok::<_, io::Error>((Client::connect(reader, writer).expect("welcome"), closer))
         };
-        let (client, closer) = connect().expect("the socket");
-        let (mut caller, events) = client.split();
-        assert_eq!(caller.call(Request::FollowPrompts).expect("a reply"), Reply::Done);
+        let (mut client, closer) = connect().expect("the socket");
+        assert_eq!(client.call(Request::FollowPrompts).expect("a reply"), Reply::Done);
         let answered = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&answered);
         let thread = thread::spawn(move || {
-            for event in events {
-                let Ok(Event::Prompt(prompt)) = event else { continue };
+            loop {
+                let next = client.events().next();
+                let Some(Ok(event)) = next else { break };
+                let Event::Prompt(prompt) = event else { continue };
                 if prompt.waiting == 0 {
                     continue;
                 }
                 let answer = Answer { verdict: Verdict::Permit, hold: Hold::Once, target: Target::Remote, note: None };
-                if caller.call(Request::Answer { prompt: prompt.id, answer }).is_ok() {
+                if client.call(Request::Answer { prompt: prompt.id, answer }).is_ok() {
                     counter.fetch_add(1, Ordering::Relaxed);
                 }
             }
