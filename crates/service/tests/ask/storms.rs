@@ -72,10 +72,10 @@ fn one_user_cannot_use_up_the_prompts_of_all() {
     let mut desk = Desk::with_anna();
     desk.asks.follow(2, ben());
     for number in 0..2 * MAX_PROMPTS_PER_USER {
-        let _ = desk.connect(&browser("www.example.com").by(&format!("/home/anna/{number}")));
+        let _ = desk.connect(&browser("www.example.com").by(&format!("/opt/anna/{number}")));
     }
     assert_eq!(desk.prompts(&anna()).len(), MAX_PROMPTS_PER_USER);
-    assert_eq!(desk.decided(&browser("www.example.com").by("/home/anna/more")), default(DefaultWhy::TooMany));
+    assert_eq!(desk.decided(&browser("www.example.com").by("/opt/anna/more")), default(DefaultWhy::TooMany));
     desk.held(&browser("www.example.com").of_user("1001"));
 }
 
@@ -83,13 +83,13 @@ fn one_user_cannot_use_up_the_prompts_of_all() {
 fn prompts_that_nobody_answered_are_bounded() {
     let mut desk = Desk::with_anna();
     for number in 0..MAX_LINGERING + 10 {
-        desk.held(&browser("www.example.com").by(&format!("/home/anna/{number}")));
+        desk.held(&browser("www.example.com").by(&format!("/opt/anna/{number}")));
         let _ = desk.pass(PATIENCE / 10);
     }
     let _ = desk.pass(PATIENCE);
     let prompts = desk.prompts(&anna());
     assert_eq!(prompts.len(), MAX_LINGERING);
-    assert_eq!(prompts[0].identity.program.path.as_deref(), Some("/home/anna/10"), "the oldest made room");
+    assert_eq!(prompts[0].identity.program.path.as_deref(), Some("/opt/anna/10"), "the oldest made room");
 }
 
 #[test]
