@@ -222,7 +222,7 @@ pub fn entries() -> Vec<Entry> {
         entry(
             106,
             21,
-            "/opt/alice/projects/long-program-name/target/release/long-program-name",
+            "/data/alice/projects/long-program-name/target/release/long-program-name",
             "203.0.113.99:6667",
             Some(("chat.example.com", Confidence::Ambiguous)),
             by(Layer::Default, "no-rest"),
