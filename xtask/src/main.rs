@@ -51,7 +51,10 @@ enum Task {
     /// Run every test
     Test,
     /// Measure, and print the numbers beside their baselines
-    Bench,
+    Bench {
+        /// What to measure: classify, matching, handoff, memory, release, rules, service; everything when not said
+        names: Vec<String>,
+    },
     /// The main job on real connections under Wine, ending in a table
     Demo,
     /// A Wine laboratory for any callout driver
@@ -82,7 +85,7 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Image(args) => image::run(&args)?,
         Task::Test => return Ok(test::run()),
-        Task::Bench => bench::run()?,
+        Task::Bench { names } => bench::run(&names)?,
         Task::Demo => demo::run()?,
         Task::Lab(args) => lab::run(args)?,
     }
