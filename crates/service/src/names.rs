@@ -65,7 +65,11 @@ impl Names {
         let known = addresses.get_or_insert_with(address, Vec::new);
         known.retain(|known| known.until > now && (known.text != text || known.pid != pid));
         if known.len() >= MAX_NAMES {
-            known.remove(0);
+            // A name that two processes looked up goes before one that only one did: else whoever looks up the same name
+            // often enough makes the address look surer than it is.
+            let is_double = |one: &Known| known.iter().filter(|other| other.text == one.text).count() > 1;
+            let oldest = known.iter().position(is_double).unwrap_or(0);
+            known.remove(oldest);
         }
         known.push(Known { text, pid, until });
     }
@@ -130,6 +134,16 @@ mod tests {
         assert_eq!(own(9), Some(("other.example".into(), Confidence::Ambiguous)));
         assert_eq!(name(&names, "::ffff:192.0.2.1", 7, NOW), own(7));
         assert_eq!(name(&names, "192.0.2.2", 7, NOW), None);
+    }
+
+    #[test]
+    fn a_name_that_many_processes_look_up_pushes_no_other_out() {
+        let names = Names::default();
+        names.hear(&lookup("other.example", "192.0.2.1", Some(1)), NOW);
+        for pid in 10..30 {
+            names.hear(&lookup("loud.example", "192.0.2.1", Some(pid)), NOW);
+        }
+        assert_eq!(name(&names, "192.0.2.1", 2, NOW), Some(("loud.example".into(), Confidence::Ambiguous)));
     }
 
     #[test]

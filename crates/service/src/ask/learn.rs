@@ -106,7 +106,7 @@ impl Proposed {
 }
 
 /// What was learned.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Learned {
     style: PathStyle,
     proposed: BTreeMap<String, Proposed>,
@@ -190,8 +190,12 @@ impl Learned {
 
     fn table(&self, proposed: &Proposed) -> toml_edit::Table {
         let mut table = proposed.terms().table(Verdict::Permit, 0, self.style);
-        let (seen, first) = (proposed.seen, proposed.first.strftime("%Y-%m-%d"));
-        table.insert("note", format!("learned: seen {seen} times since {first}").into());
+        let first = proposed.first.strftime("%Y-%m-%d");
+        let note = match proposed.seen {
+            1 => format!("learned: seen once, on {first}"),
+            seen => format!("learned: seen {seen} times since {first}"),
+        };
+        table.insert("note", note.into());
         table
     }
 

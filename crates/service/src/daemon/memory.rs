@@ -136,7 +136,9 @@ impl Memory {
         let text = read(&path)?;
         let rules = gate.policy.rules();
         let taken = |id: &str| is_taken(&rules.ruleset, id);
-        let adopted = gate.with_asks(gate.clock.now(), |asks| asks.learned().adopt(ids, &text, taken))?;
+        // Connections wait for this lock, so rules are written without it.
+        let learned = gate.with_asks(gate.clock.now(), |asks| asks.learned().clone());
+        let adopted = learned.adopt(ids, &text, taken)?;
         replace(&path, adopted.as_bytes())
     }
 

@@ -31,7 +31,7 @@ fn learning_permits_and_proposes_a_rule_for_review() {
          program = \"/usr/bin/browser\"\n\
          direction = \"out\"\n\
          remote = \".example.com:443/tcp\"\n\
-         note = \"learned: seen 1 times since 2026-11-23\"\n"
+         note = \"learned: seen once, on 2026-11-23\"\n"
     );
 }
 
