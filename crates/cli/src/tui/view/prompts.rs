@@ -156,7 +156,8 @@ fn countdown(model: &Model, prompt: &Prompt) -> String {
 
 fn prompt_page(model: &Model, prompt: &Prompt) -> Page {
     let mut page = Page::new(format!("May {} connect?", wording::program(&prompt.identity)));
-    page.field("Where", format!("{} ({})", wording::where_asked(prompt), prompt.remote));
+    let (place, remote) = (wording::where_asked(prompt), prompt.remote.to_string());
+    page.field("Where", if place == remote { remote } else { format!("{place} ({remote})") });
     match &prompt.name {
         Some(name) => page.field("Name", format!("{}: {}", name.text, wording::confidence(name.confidence))),
         None => page.field("Name", "not known: nobody was seen to look this address up"),
