@@ -44,18 +44,24 @@ pub fn driver() -> Result<PathBuf> {
     keep(&bytes, "tollgate.sys")
 }
 
-/// Builds `tollgate.exe`.
+/// Builds `tollgate.exe`. Optimising it across all its libraries took minutes, and nobody would notice.
 pub fn program() -> Result<PathBuf> {
-    user_image("cli", &["--bin", "tollgate"], "tollgate.exe")
+    let apart = ["--config", "profile.image.lto=false", "--config", "profile.image.codegen-units=16"];
+    user("cli", &["--bin", "tollgate"], &apart, "tollgate.exe")
 }
 
 /// Builds a program or library for user mode and gives its path.
 pub fn user_image(package: &str, part: &[&str], file: &str) -> Result<PathBuf> {
+    user(package, part, &[], file)
+}
+
+fn user(package: &str, part: &[&str], settings: &[&str], file: &str) -> Result<PathBuf> {
     let toolchain = Toolchain::choose()?;
     toolchain
         .cargo("build", Target::User)?
         // GCC's linker puts the line tables into the program; a driver's are in a file of their own.
         .args(["--config", r#"profile.image.strip="debuginfo""#])
+        .args(settings)
         .args(["--profile", PROFILE, "--package", package])
         .args(part)
         .log(format!("build-{file}"))

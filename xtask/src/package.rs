@@ -18,19 +18,23 @@ use crate::sign::Signer;
 use crate::workspace;
 
 /// The DLLs that every Windows has; a program that wants others does not start there.
-const SYSTEM_DLLS: [&str; 13] = [
+const SYSTEM_DLLS: [&str; 17] = [
     "advapi32.dll",
     "api-ms-win-core-synch-l1-2-0.dll",
     "bcrypt.dll",
     "bcryptprimitives.dll",
     "combase.dll",
+    "crypt32.dll",
+    "iphlpapi.dll",
     "kernel32.dll",
     "msvcrt.dll",
     "ntdll.dll",
     "ole32.dll",
     "oleaut32.dll",
     "shell32.dll",
+    "user32.dll",
     "userenv.dll",
+    "wintrust.dll",
     "ws2_32.dll",
 ];
 
