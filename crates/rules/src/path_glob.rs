@@ -308,6 +308,8 @@ mod tests {
             let parts: Vec<String> =
                 parts.iter().map(|part| if part == "**" { part.clone() } else { one_star(part) }).collect();
             let pattern = begin + &parts.join("/");
+            // Four choices of three are more patterns in one than are taken.
+            prop_assume!(pattern.matches('{').count() < 4);
             let mut oracle = GlobBuilder::new(&pattern);
             oracle.literal_separator(true).backslash_escape(true).empty_alternates(true);
             let oracle = oracle.build().unwrap().compile_matcher();
