@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 use rules::decision::{Revision, RuleName};
-use rules::facts::Identity;
+use rules::facts::{Flow, Identity};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::net::SocketAddr;
@@ -51,6 +51,25 @@ pub struct Entry {
     pub identity: Arc<Identity>,
     /// How long it was held, in milliseconds.
     pub held_ms: u64,
+}
+
+impl Entry {
+    /// Where to, and how, as rules saw it when it was decided.
+    pub fn flow(&self) -> Flow<'_> {
+        Flow {
+            direction: match self.direction {
+                Direction::Out => wire::request::Direction::OUTBOUND,
+                Direction::In => wire::request::Direction::INBOUND,
+            },
+            protocol: self.protocol,
+            local: self.local,
+            remote: self.remote,
+            name: self.name.as_ref().map(|name| &*name.text),
+            is_name_sure: self.name.as_ref().is_none_or(Name::is_sure),
+            interface: self.interface.as_deref(),
+            now: self.time.as_second(),
+        }
+    }
 }
 
 /// Permit or block.

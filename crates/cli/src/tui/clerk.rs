@@ -8,14 +8,13 @@ use super::ruleset::{Loaded, Row};
 use super::trace::{Part, Trace, TraceLine};
 use super::wording;
 use crate::commands::rules::source::style_of;
-use control::entry::{self, Entry, Name, Reason, Verdict};
+use control::entry::{Entry, Reason, Verdict};
 use control::protocol::Refusal;
 use crossbeam_channel::{Receiver, Sender};
 use jiff::Timestamp;
 use rules::check::check;
 use rules::decision::{Judgement, Revision};
 use rules::explain::{Condition, Step, StepResult};
-use rules::facts::Flow;
 use rules::floor;
 use rules::model::{Action, ProgramPattern, Rule};
 use rules::ruleset::{Environment, PathStyle, Ruleset};
@@ -245,20 +244,7 @@ fn findings(ruleset: &Ruleset, environment: &Environment, now: Timestamp) -> Vec
 }
 
 fn explain(ruleset: &Ruleset, entry: &Entry) -> Vec<TraceLine> {
-    let flow = Flow {
-        direction: match entry.direction {
-            entry::Direction::Out => Direction::OUTBOUND,
-            entry::Direction::In => Direction::INBOUND,
-        },
-        protocol: entry.protocol,
-        local: entry.local,
-        remote: entry.remote,
-        name: entry.name.as_ref().map(|name| &*name.text),
-        is_name_sure: entry.name.as_ref().is_none_or(Name::is_sure),
-        interface: entry.interface.as_deref(),
-        now: entry.time.as_second(),
-    };
-    let explanation = ruleset.explain(&entry.identity, &flow, false);
+    let explanation = ruleset.explain(&entry.identity, &entry.flow(), false);
     let mut lines = vec![line(Part::Heading, format!("Rules of revision {}, in their order", explanation.revision))];
     if explanation.others > 0 {
         lines.push(line(Part::Plain, format!("{} for other programs, or not enabled", explanation.others)));

@@ -5,7 +5,7 @@ use crate::client::Where;
 use crate::failure::{Exit, Failure};
 use crate::output::line::printable;
 use crate::output::printer::print;
-use control::entry::{self, Entry, Name, Reason, Verdict};
+use control::entry::{Entry, Reason, Verdict};
 use control::filter::Filter;
 use control::protocol::{Reply, Request};
 use rules::cases::{Connection, Description, KnownProgram, ProgramWords, UserWords};
@@ -172,18 +172,16 @@ fn entry(id: u64, server: &Where) -> Result<Entry, Failure> {
 }
 
 fn of_entry(entry: &Entry) -> Connection {
+    let flow = entry.flow();
     Connection {
         identity: entry.identity.clone(),
-        direction: match entry.direction {
-            entry::Direction::Out => Direction::OUTBOUND,
-            entry::Direction::In => Direction::INBOUND,
-        },
-        protocol: entry.protocol,
-        local: entry.local,
-        remote: entry.remote,
-        name: entry.name.as_ref().map(|name| name.text.to_string()),
-        is_name_sure: entry.name.as_ref().is_none_or(Name::is_sure),
-        interface: entry.interface.as_ref().map(ToString::to_string),
+        direction: flow.direction,
+        protocol: flow.protocol,
+        local: flow.local,
+        remote: flow.remote,
+        name: flow.name.map(str::to_owned),
+        is_name_sure: flow.is_name_sure,
+        interface: flow.interface.map(str::to_owned),
     }
 }
 
