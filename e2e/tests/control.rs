@@ -61,7 +61,7 @@ fn bad_settings() -> [Settings; 10] {
     [
         Settings { fallback_outbound: Fallback(0), ..good },
         Settings { fallback_inbound: Fallback(4), ..good },
-        Settings { reserved: [1, 0], ..good },
+        Settings { hold: 0x200, ..good },
         Settings { deadline_ms: 9, ..good },
         Settings { deadline_ms: 600_001, ..good },
         Settings { max_pended: 0, max_pended_per_process: 0, ..good },

@@ -96,7 +96,7 @@ fn attach(driver: &Tollgate, file: FileId, process_id: u64, hello: HelloCommand)
         driver_version: wire::VERSION,
         service_version: 0,
         reserved: 0,
-        capabilities: (Capabilities::HOLD_CONNECT_TCP | Capabilities::REPORT_CONNECT_OTHER).bits(),
+        capabilities: (Capabilities::HOLD_CONNECT).bits(),
         max_parked: MAX_PARKED as u32,
         attached_process_id: 0,
     };

@@ -98,7 +98,7 @@ mod tests {
             driver_version: wire::VERSION,
             service_version: wire::VERSION,
             reserved: 0,
-            capabilities: Capabilities::HOLD_CONNECT_TCP.bits(),
+            capabilities: Capabilities::HOLD_CONNECT.bits(),
             max_parked: 64,
             attached_process_id: 77,
         }

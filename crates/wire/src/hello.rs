@@ -18,7 +18,7 @@ pub struct Hello {
     pub settings: Settings,
 }
 
-const _: () = assert!(size_of::<Hello>() == 40);
+const _: () = assert!(size_of::<Hello>() == 48);
 
 open_enum! {
     /// How the driver took a [`Hello`].
@@ -36,10 +36,12 @@ bitflags::bitflags! {
     /// What this driver can do.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Capabilities: u32 {
-        /// Outbound TCP connects are held.
-        const HOLD_CONNECT_TCP = 1;
-        /// Other outbound operations are reported.
-        const REPORT_CONNECT_OTHER = 2;
+        /// Outbound operations are held, as [`crate::settings::Holds`] says; their first packets are kept.
+        const HOLD_CONNECT = 1;
+        /// The same for inbound operations.
+        const HOLD_ACCEPT = 2;
+        /// Live flows are asked about when what is known about them is not valid any more.
+        const ASK_LIVE = 4;
     }
 }
 

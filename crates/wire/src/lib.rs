@@ -25,7 +25,7 @@ pub mod stats;
 pub mod verdict;
 
 /// The version of this ABI. Both sides must have the same; `HELLO` is how they find out.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// The name under which user mode opens the device.
 pub const DEVICE_PATH: &str = r"\\.\Tollgate";

@@ -26,6 +26,8 @@ open_enum! {
         FALLBACK = 2,
         /// The fallback, because a limit was reached.
         LIMIT = 3,
+        /// It is the inbound half of loopback, which is not held ([`crate::settings::Holds::ACCEPT_LOOPBACK`]).
+        LOOPBACK = 4,
     }
 }
 
@@ -33,7 +35,7 @@ bitflags::bitflags! {
     /// Facts about a request.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct RequestFlags: u32 {
-        /// The connection waits for an answer. Clear: a report of what was decided at once.
+        /// The connection waits for an answer. Clear: a report of what was decided at once, or a question (`LIVE`).
         const HELD = 1;
         /// Both ends are on this machine.
         const LOOPBACK = 2;
@@ -41,6 +43,9 @@ bitflags::bitflags! {
         const PATH_TRUNCATED = 4;
         /// No process had this id any more when the request was delivered.
         const PROCESS_GONE = 8;
+        /// A question about a flow that lives already, because nothing that is known about it is valid any more. Its
+        /// packets pass until the answer; a block ends it with its next packet. Answering is optional.
+        const LIVE = 16;
     }
 }
 

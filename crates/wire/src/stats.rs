@@ -49,6 +49,10 @@ pub struct Stats {
     pub cached: u32,
     /// The epoch in force.
     pub epoch: u32,
+    /// Packets kept now, for operations that are held or not yet continued.
+    pub kept_packets: u32,
+    /// Their bytes.
+    pub kept_bytes: u32,
     /// Process id of the attached service, else 0.
     pub attached_process_id: u64,
     /// Classifies that asked for an authorization.
@@ -81,13 +85,31 @@ pub struct Stats {
     pub stale_answers: u64,
     /// Reports dropped because nobody took them.
     pub dropped_reports: u64,
+    /// Packets kept, ever. Equals `kept_packets` plus `packets_released` plus `packets_dropped`.
+    pub packets_kept: u64,
+    /// Kept packets that were given out to be injected, because their operation was permitted.
+    pub packets_released: u64,
+    /// Kept packets that were thrown away with their operation.
+    pub packets_dropped: u64,
+    /// Further packets of held operations for which there was no room, or no use.
+    pub packets_refused: u64,
+    /// Injections that failed, at once or later.
+    pub inject_failed: u64,
+    /// Closing sockets that had to wait until an operation of theirs was completed.
+    pub closures_held: u64,
+    /// Questions about live flows.
+    pub live_asked: u64,
+    /// Times the filter engine was made to look at all live flows again.
+    pub rechecked: u64,
 }
 
-const _: () = assert!(size_of::<Stats>() == 32 + 14 * 8 + 6 * 8);
+const _: () = assert!(size_of::<Stats>() == 40 + 22 * 8 + 6 * 8);
 
 impl Stats {
-    /// Whether the books balance: every connection ever held is held now or left by one door.
+    /// Whether the books balance: every connection ever held is held now or left by one door, and so every packet.
     pub fn balances(&self) -> bool {
-        self.held == u64::from(self.pended).wrapping_add(self.doors.total())
+        let packets =
+            u64::from(self.kept_packets).wrapping_add(self.packets_released).wrapping_add(self.packets_dropped);
+        self.held == u64::from(self.pended).wrapping_add(self.doors.total()) && self.packets_kept == packets
     }
 }

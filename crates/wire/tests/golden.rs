@@ -1,4 +1,4 @@
-//! The bytes that cross the boundary are frozen: one file per message, version 1.
+//! The bytes that cross the boundary are frozen: one file per message, version 2.
 //!
 //! A file here is never edited. When a message changes, the version does, and new files are added. To write files that do
 //! not exist yet: `WIRE_GOLDEN=new cargo test -p wire --test golden`.
@@ -17,12 +17,14 @@ use zerocopy::IntoBytes;
 const SETTINGS: Settings = Settings {
     fallback_outbound: Fallback::BLOCK,
     fallback_inbound: Fallback::LAST,
-    reserved: [0; 2],
+    hold: 0x0125,
     deadline_ms: 0x0001_1170,
     max_pended: 0x0000_1234,
     max_pended_per_process: 0x0000_0123,
     max_cached: 0x0001_5678,
     epoch: 0x89ab_cdef,
+    max_packet_bytes: 0x0034_5678,
+    max_packet_bytes_per_operation: 0x0002_1436,
 };
 
 #[test]
@@ -39,7 +41,7 @@ fn settings_are_frozen() {
 
 #[test]
 fn hello_is_frozen() {
-    let hello = Hello { version: 1, reserved: [0; 3], process_id: 0x0102_0304_0506_0708, settings: SETTINGS };
+    let hello = Hello { version: 2, reserved: [0; 3], process_id: 0x0102_0304_0506_0708, settings: SETTINGS };
     frozen("hello", hello.as_bytes());
 }
 
@@ -47,7 +49,7 @@ fn hello_is_frozen() {
 fn hello_reply_is_frozen() {
     let reply = HelloReply {
         outcome: HelloOutcome::BUSY,
-        driver_version: 1,
+        driver_version: 2,
         service_version: 0x0203,
         reserved: 0,
         capabilities: Capabilities::all().bits(),
@@ -128,7 +130,7 @@ fn forget_is_frozen() {
 #[test]
 fn stats_are_frozen() {
     let stats = Stats {
-        version: 1,
+        version: 2,
         attached: 1,
         filtering: 1,
         pended: 2,
@@ -136,6 +138,8 @@ fn stats_are_frozen() {
         queued: 4,
         cached: 5,
         epoch: 6,
+        kept_packets: 28,
+        kept_bytes: 29,
         attached_process_id: 7,
         classified: 8,
         cache_permitted: 9,
@@ -152,13 +156,21 @@ fn stats_are_frozen() {
         without_right: 25,
         stale_answers: 26,
         dropped_reports: 27,
+        packets_kept: 30,
+        packets_released: 31,
+        packets_dropped: 32,
+        packets_refused: 33,
+        inject_failed: 34,
+        closures_held: 35,
+        live_asked: 36,
+        rechecked: 37,
     };
     frozen("stats", stats.as_bytes());
 }
 
 #[track_caller]
 fn frozen(name: &str, bytes: &[u8]) {
-    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", &format!("{name}-v1.bin")].iter().collect();
+    let path: PathBuf = [env!("CARGO_MANIFEST_DIR"), "tests", "golden", &format!("{name}-v2.bin")].iter().collect();
     if !path.exists() && std::env::var_os("WIRE_GOLDEN").is_some() {
         std::fs::write(&path, bytes).expect("the golden file can be written");
     }

@@ -100,7 +100,7 @@ fn bytes_need_no_alignment() {
 #[test]
 fn a_hello_of_another_version_is_named_whatever_follows() {
     let out = size_of::<HelloReply>();
-    for version in [0, 2, u16::MAX] {
+    for version in [0, wire::VERSION - 1, wire::VERSION + 1, u16::MAX] {
         let other = Hello { version, reserved: [9; 3], ..HELLO };
         let expected = Ok(Command::Hello(HelloCommand::Other { version }));
         assert_eq!(Command::parse(ioctl::HELLO, other.as_bytes(), out), expected);
@@ -152,8 +152,10 @@ fn bad_settings() -> impl Iterator<Item = Settings> {
         Settings { fallback_outbound: Fallback(0), ..good },
         Settings { fallback_outbound: Fallback(4), ..good },
         Settings { fallback_inbound: Fallback(0xff), ..good },
-        Settings { reserved: [1, 0], ..good },
-        Settings { reserved: [0, 1], ..good },
+        Settings { hold: 0x200, ..good },
+        Settings { hold: 0x8000, ..good },
+        Settings { max_packet_bytes: 0, ..good },
+        Settings { max_packet_bytes: u32::MAX, ..good },
         Settings { deadline_ms: 9, ..good },
         Settings { deadline_ms: 600_001, ..good },
         Settings { max_pended: 0, ..good },

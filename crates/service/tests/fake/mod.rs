@@ -91,7 +91,7 @@ impl Fake {
 impl Enforcer for Owned {
     fn attach(&self, settings: &Settings) -> Result<Attached, EnforcerError> {
         self.0.state().told.settings = Some(*settings);
-        Ok(Attached { version: wire::VERSION, capabilities: Capabilities::HOLD_CONNECT_TCP, max_parked: 4 })
+        Ok(Attached { version: wire::VERSION, capabilities: Capabilities::HOLD_CONNECT, max_parked: 4 })
     }
 
     fn next(&self, batch: &mut Vec<u8>, patience: Duration) -> Result<Next, EnforcerError> {

@@ -22,6 +22,18 @@ pub fn rows(stats: &Stats) -> Vec<Row> {
             format!("{}, the oldest for {} ms; {} not yet taken", stats.pended, stats.oldest_ms, stats.queued),
         ),
         row("cache", format!("{} verdicts, epoch {}", stats.cached, stats.epoch)),
+        row(
+            "packets",
+            format!(
+                "{} kept now ({} bytes); {} sent on, {} dropped, {} refused, {} failed",
+                stats.kept_packets,
+                stats.kept_bytes,
+                stats.packets_released,
+                stats.packets_dropped,
+                stats.packets_refused,
+                stats.inject_failed
+            ),
+        ),
         row("asked", format!("{} classifies", stats.classified)),
         row("  from cache", format!("{} permitted, {} blocked", stats.cache_permitted, stats.cache_blocked)),
         row("  exempt", format!("{} of the service itself", stats.exempted)),
@@ -41,6 +53,8 @@ pub fn rows(stats: &Stats) -> Vec<Row> {
                 stats.claimed, stats.unclaimed, stats.orphaned, stats.foreign_reauthorized
             ),
         ),
+        row("live flows", format!("{} asked about, rechecked {} times", stats.live_asked, stats.rechecked)),
+        row("closures held", stats.closures_held.to_string()),
         row("without right", stats.without_right.to_string()),
         row("late answers", stats.stale_answers.to_string()),
         row("lost reports", stats.dropped_reports.to_string()),
@@ -75,6 +89,16 @@ pub fn object(stats: &Stats) -> Value {
         without_right,
         stale_answers,
         dropped_reports,
+        kept_packets,
+        kept_bytes,
+        packets_kept,
+        packets_released,
+        packets_dropped,
+        packets_refused,
+        inject_failed,
+        closures_held,
+        live_asked,
+        rechecked,
     } = *stats;
     let Doors { verdict, deadline, closure, detach, unload, pend_failed } = doors;
     json!({
@@ -109,6 +133,16 @@ pub fn object(stats: &Stats) -> Value {
         "without_right": without_right,
         "stale_answers": stale_answers,
         "dropped_reports": dropped_reports,
+        "kept_packets": kept_packets,
+        "kept_bytes": kept_bytes,
+        "packets_kept": packets_kept,
+        "packets_released": packets_released,
+        "packets_dropped": packets_dropped,
+        "packets_refused": packets_refused,
+        "inject_failed": inject_failed,
+        "closures_held": closures_held,
+        "live_asked": live_asked,
+        "rechecked": rechecked,
     })
 }
 
