@@ -347,7 +347,6 @@ impl Run {
         Settings {
             fallback_outbound: dice.pick(&fallbacks),
             fallback_inbound: dice.pick(&fallbacks),
-            reserved: [0; 2],
             deadline_ms: dice.pick(&[10, 500, 3_000, 20_000]),
             max_pended,
             max_pended_per_process: 1 + dice.below(max_pended.into()) as u32,
