@@ -353,6 +353,7 @@ impl Run {
             // Large enough that no set ever overflows: the model forgets nothing by age.
             max_cached: if dice.chance(90) { old.max_cached } else { dice.pick(&[0, 8_192, 8_200]) },
             epoch: if dice.chance(70) { old.epoch } else { dice.below(3) as u32 },
+            ..Settings::INITIAL
         }
     }
 
