@@ -1,6 +1,6 @@
 //! Our callouts, a row each, and the objects in the filter engine that make it call them.
 
-use crate::ale::{Closure, Connect};
+use crate::ale::{Authorize, Closure};
 use crate::names;
 use nt::device::Device;
 use nt::status::Result;
@@ -25,7 +25,7 @@ const ROWS: &[Row; COUNT] = &[
         filter: names::CONNECT_V4_FILTER,
         layer: connect::LAYER_V4,
         name: nt::name!("Tollgate outbound IPv4"),
-        register: RegisteredCallout::register::<Connect>,
+        register: RegisteredCallout::register::<Authorize>,
         role: Role::Decides,
     },
     Row {
@@ -33,7 +33,7 @@ const ROWS: &[Row; COUNT] = &[
         filter: names::CONNECT_V6_FILTER,
         layer: connect::LAYER_V6,
         name: nt::name!("Tollgate outbound IPv6"),
-        register: RegisteredCallout::register::<Connect>,
+        register: RegisteredCallout::register::<Authorize>,
         role: Role::Decides,
     },
     Row {
