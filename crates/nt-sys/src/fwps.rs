@@ -7,6 +7,7 @@
 mod callout;
 mod classify;
 mod field;
+mod inject;
 mod layer;
 mod metadata;
 
@@ -14,9 +15,11 @@ pub use crate::fwp::*;
 pub use callout::*;
 pub use classify::*;
 pub use field::*;
+pub use inject::*;
 pub use layer::*;
 pub use metadata::*;
 
+use crate::ndis::NET_BUFFER_LIST;
 use crate::types::{HANDLE, NTSTATUS};
 use core::ffi::c_void;
 
@@ -39,7 +42,24 @@ unsafe extern "system-unwind" {
     pub fn FwpsPendOperation0(completionHandle: HANDLE, completionContext: *mut HANDLE) -> NTSTATUS;
 
     /// Completes a pended operation, exactly once. `<= DISPATCH_LEVEL`.
-    pub fn FwpsCompleteOperation0(completionContext: HANDLE, netBufferList: *mut c_void);
+    pub fn FwpsCompleteOperation0(completionContext: HANDLE, netBufferList: *mut NET_BUFFER_LIST);
+
+    /// Names the running classify for the functions below. `<= DISPATCH_LEVEL`.
+    pub fn FwpsAcquireClassifyHandle0(classifyContext: *mut c_void, flags: u32, classifyHandle: *mut u64) -> NTSTATUS;
+
+    /// Ends such a name, after whatever was pended with it was completed. `<= DISPATCH_LEVEL`.
+    pub fn FwpsReleaseClassifyHandle0(classifyHandle: u64);
+
+    /// Pends the running classify, at the layers that allow it. `<= DISPATCH_LEVEL`.
+    pub fn FwpsPendClassify0(
+        classifyHandle: u64,
+        filterId: u64,
+        flags: u32,
+        classifyOut: *const FWPS_CLASSIFY_OUT0,
+    ) -> NTSTATUS;
+
+    /// Completes a pended classify, exactly once; null asks for another classify. `<= DISPATCH_LEVEL`.
+    pub fn FwpsCompleteClassify0(classifyHandle: u64, flags: u32, classifyOut: *const FWPS_CLASSIFY_OUT0);
 
     /// Gives a flow a context that the classifies of one layer and callout receive. `<= DISPATCH_LEVEL`.
     pub fn FwpsFlowAssociateContext0(flowId: u64, layerId: u16, calloutId: u32, flowContext: u64) -> NTSTATUS;

@@ -28,8 +28,10 @@ pub mod fwps;
 pub mod hal;
 pub mod io;
 pub mod ke;
+pub mod mdl;
 #[cfg(windows)]
 pub mod mem;
+pub mod ndis;
 pub mod ob;
 pub mod ps;
 pub mod rtl;

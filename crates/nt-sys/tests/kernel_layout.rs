@@ -8,6 +8,8 @@ use std::mem::{align_of, offset_of, size_of};
 use nt_sys::ex::*;
 use nt_sys::io::*;
 use nt_sys::ke::*;
+use nt_sys::mdl::*;
+use nt_sys::ndis::*;
 use nt_sys::types::*;
 
 macro_rules! records {
@@ -35,6 +37,11 @@ records! {
     KTIMER, 64, 8, { Header: 0, Header.SignalState: 4, Header.WaitListHead: 8, Header.WaitListHead.Flink: 8, Header.WaitListHead.Blink: 16, DueTime: 24, TimerListEntry: 32, TimerListEntry.Flink: 32, TimerListEntry.Blink: 40, Dpc: 48, Processor: 56, TimerType: 58, Period: 60 };
     KDPC, 64, 8, { DpcListEntry: 8, ProcessorHistory: 16, DeferredRoutine: 24, DeferredContext: 32, SystemArgument1: 40, SystemArgument2: 48, DpcData: 56 };
     EX_RUNDOWN_REF, 8, 8, { Count: 0 };
+    MDL, 48, 8, { Next: 0, Size: 8, MdlFlags: 10, Process: 16, MappedSystemVa: 24, StartVa: 32, ByteCount: 40, ByteOffset: 44 };
+    NDIS_OBJECT_HEADER, 4, 2, { Type: 0, Revision: 1, Size: 2 };
+    NET_BUFFER_LIST_POOL_PARAMETERS, 16, 4, { Header: 0, Header.Type: 0, Header.Revision: 1, Header.Size: 2, ProtocolId: 4, fAllocateNetBuffer: 5, ContextSize: 6, PoolTag: 8, DataSize: 12 };
+    NET_BUFFER_LIST, 368, 16, { Next: 0, FirstNetBuffer: 8, Context: 16, ParentNetBufferList: 24, NdisPoolHandle: 32, NdisReserved: 48, ProtocolReserved: 64, MiniportReserved: 96, Scratch: 112, SourceHandle: 120, NblFlags: 128, ChildRefCount: 132, Flags: 136, Status: 140, NetBufferListInfo: 144 };
+    NET_BUFFER, 176, 16, { Next: 0, CurrentMdl: 8, CurrentMdlOffset: 16, MdlChain: 32, DataOffset: 40, ChecksumBias: 48, Reserved: 50, NdisPoolHandle: 56, NdisReserved: 64, ProtocolReserved: 80, MiniportReserved: 128, DataPhysicalAddress: 160, SharedMemoryInfo: 168 };
     IO_STATUS_BLOCK, 16, 8, { Status: 0, Information: 8 };
     IRP, 208, 16, { Type: 0, Size: 2, MdlAddress: 8, Flags: 16, AssociatedIrp: 24, AssociatedIrp.MasterIrp: 24, AssociatedIrp.IrpCount: 24, AssociatedIrp.SystemBuffer: 24, ThreadListEntry: 32, ThreadListEntry.Flink: 32, ThreadListEntry.Blink: 40, IoStatus: 48, IoStatus.Status: 48, IoStatus.Information: 56, RequestorMode: 64, PendingReturned: 65, StackCount: 66, CurrentLocation: 67, Cancel: 68, CancelIrql: 69, ApcEnvironment: 70, AllocationFlags: 71, UserEvent: 80, CancelRoutine: 104, UserBuffer: 112, Tail: 120, Tail.Overlay: 120, Tail.Overlay.Thread: 152, Tail.Overlay.AuxiliaryBuffer: 160, Tail.Overlay.OriginalFileObject: 192, Tail.CompletionKey: 120, Tail.Overlay.ListEntry: 168, Tail.Overlay.CurrentStackLocation: 184 };
     IO_STACK_LOCATION, 72, 8, { MajorFunction: 0, MinorFunction: 1, Flags: 2, Control: 3, Parameters: 8, Parameters.Create: 8, Parameters.Create.SecurityContext: 8, Parameters.Create.Options: 16, Parameters.Create.FileAttributes: 24, Parameters.Create.ShareAccess: 26, Parameters.Create.EaLength: 32, Parameters.DeviceIoControl: 8, Parameters.DeviceIoControl.OutputBufferLength: 8, Parameters.DeviceIoControl.InputBufferLength: 16, Parameters.DeviceIoControl.IoControlCode: 24, Parameters.DeviceIoControl.Type3InputBuffer: 32, Parameters.Others: 8, DeviceObject: 40, FileObject: 48, CompletionRoutine: 56, Context: 64 };

@@ -6,6 +6,7 @@ use super::{enter, enter_management, handle, number, read};
 use crate::classify::{POISON_U64, Registered, frames};
 use crate::machine::Machine;
 use nt_sys::fwps::*;
+use nt_sys::ndis::NET_BUFFER_LIST;
 use nt_sys::status::*;
 use nt_sys::types::{DISPATCH_LEVEL, GUID, HANDLE, NTSTATUS};
 use std::ffi::c_void;
@@ -112,7 +113,7 @@ pub unsafe extern "system-unwind" fn FwpsPendOperation0(
 /// # Safety
 /// None: the context is only looked up, and the packet not yet used.
 #[unsafe(no_mangle)]
-pub unsafe extern "system-unwind" fn FwpsCompleteOperation0(completion_context: HANDLE, _net_buffer_list: *mut c_void) {
+pub unsafe extern "system-unwind" fn FwpsCompleteOperation0(completion_context: HANDLE, _net_buffer_list: *mut NET_BUFFER_LIST) {
     let machine = enter("FwpsCompleteOperation0", DISPATCH_LEVEL);
     machine.ale.complete(&machine, number(completion_context));
 }
