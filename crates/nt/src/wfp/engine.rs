@@ -104,6 +104,22 @@ pub struct CalloutFilter {
     pub role: Role,
 }
 
+/// A filter that matches everything and decides nothing. Adding or deleting one makes the filter engine authorize every
+/// live flow of its layer again (R16), and does nothing else.
+#[derive(Clone, Copy)]
+pub struct Marker {
+    /// Its key.
+    pub filter: GUID,
+    /// Its management layer.
+    pub layer: GUID,
+    /// Its sublayer.
+    pub sublayer: GUID,
+    /// Its provider.
+    pub provider: GUID,
+    /// Its name.
+    pub name: NameRef,
+}
+
 /// What a filter does with its callout's answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Role {
@@ -112,6 +128,16 @@ pub enum Role {
     Decides,
     /// No answer counts (`FWP_ACTION_CALLOUT_INSPECTION`). Does nothing while the callout is not registered.
     Observes,
+}
+
+/// A filter with no condition.
+struct Unconditional {
+    key: GUID,
+    layer: GUID,
+    sublayer: GUID,
+    provider: GUID,
+    name: NameRef,
+    action: FWPM_ACTION0,
 }
 
 impl Transaction<'_> {
@@ -181,9 +207,58 @@ impl Transaction<'_> {
         };
         // SAFETY: as in `add_provider`; the id is not wanted.
         Status::check(unsafe { FwpmCalloutAdd0(self.session.0, &raw const callout, null_mut(), null_mut()) })?;
+        self.add_filter(Unconditional {
+            key: what.filter,
+            layer: what.layer,
+            sublayer: what.sublayer,
+            provider: what.provider,
+            name: what.name,
+            action: FWPM_ACTION0 {
+                r#type: match what.role {
+                    Role::Decides => FWP_ACTION_CALLOUT_UNKNOWN,
+                    Role::Observes => FWP_ACTION_CALLOUT_INSPECTION,
+                },
+                calloutKey: what.callout,
+            },
+        })
+    }
+
+    /// Adds a filter that decides nothing.
+    ///
+    /// # Errors
+    /// What the engine says.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub fn add_marker(&mut self, marker: Marker) -> Result<()> {
+        self.add_filter(Unconditional {
+            key: marker.filter,
+            layer: marker.layer,
+            sublayer: marker.sublayer,
+            provider: marker.provider,
+            name: marker.name,
+            action: FWPM_ACTION0 { r#type: FWP_ACTION_CONTINUE, calloutKey: GUID::default() },
+        })
+    }
+
+    /// Deletes a filter.
+    ///
+    /// # Errors
+    /// `STATUS_FWP_FILTER_NOT_FOUND` and what else the engine says.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    #[doc(alias = "FwpmFilterDeleteByKey0")]
+    pub fn delete_filter(&mut self, filter: GUID) -> Result<()> {
+        // SAFETY: the session is open; the key is valid for the call.
+        Status::check(unsafe { FwpmFilterDeleteByKey0(self.session.0, &raw const filter) })
+    }
+
+    fn add_filter(&mut self, what: Unconditional) -> Result<()> {
+        let mut provider = what.provider;
         let empty = FWP_VALUE0 { r#type: FWP_EMPTY, u: FWP_VALUE0_UNION { uint64: null_mut() } };
         let filter = FWPM_FILTER0 {
-            filterKey: what.filter,
+            filterKey: what.key,
             displayData: display(what.name),
             flags: 0,
             providerKey: &raw mut provider,
@@ -194,19 +269,13 @@ impl Transaction<'_> {
             weight: empty,
             numFilterConditions: 0,
             filterCondition: null_mut(),
-            action: FWPM_ACTION0 {
-                r#type: match what.role {
-                    Role::Decides => FWP_ACTION_CALLOUT_UNKNOWN,
-                    Role::Observes => FWP_ACTION_CALLOUT_INSPECTION,
-                },
-                calloutKey: what.callout,
-            },
+            action: what.action,
             context: FWPM_FILTER0_CONTEXT { rawContext: 0 },
             reserved: null_mut(),
             filterId: 0,
             effectiveWeight: empty,
         };
-        // SAFETY: as above.
+        // SAFETY: as in `add_provider`.
         Status::check(unsafe { FwpmFilterAdd0(self.session.0, &raw const filter, null_mut(), null_mut()) })
     }
 
