@@ -55,7 +55,7 @@ unsafe extern "system-unwind" {
         classifyHandle: u64,
         filterId: u64,
         flags: u32,
-        classifyOut: *const FWPS_CLASSIFY_OUT0,
+        classifyOut: *mut FWPS_CLASSIFY_OUT0,
     ) -> NTSTATUS;
 
     /// Completes a pended classify, exactly once; null asks for another classify. `<= DISPATCH_LEVEL`.
