@@ -2,9 +2,9 @@
 
 use control::entry::Verdict;
 use control::status::Unmatched;
-use service::config::{Config, Syslog};
+use service::config::{Config, Hold, Syslog};
 use std::time::Duration;
-use wire::settings::Fallback;
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::Scope;
 
 /// Every key, with a value that is not the usual one.
@@ -14,6 +14,13 @@ remember = "program"
 operators = "wheel"
 names = false
 fallback = { outbound = "block", inbound = "last" }
+
+[hold]
+outbound = ["tcp", "udp"]
+inbound = []
+loopback_inbound = true
+packet_bytes = "1M"
+packet_bytes_per_connection = "4K"
 
 [ask]
 default = "block"
@@ -63,6 +70,8 @@ fn every_key_is_read() {
     assert_eq!((config.fallback.outbound, config.fallback.inbound), (Fallback::BLOCK, Fallback::LAST));
     assert_eq!((config.ask.default, config.ask.snooze), (Verdict::Block, Some(Verdict::Permit)));
     assert_eq!(config.ask.timeout, Duration::from_secs(120));
+    let held = Holds::CONNECT_TCP | Holds::CONNECT_UDP | Holds::ACCEPT_LOOPBACK;
+    assert_eq!(config.hold, Hold { what: held, packet_bytes: 1 << 20, packet_bytes_per_connection: 4 << 10 });
     let limits = config.limits;
     assert_eq!((limits.held, limits.held_per_process, limits.remembered), (100, 10, 0));
     assert_eq!(config.log.path, Some(rooted("ROOTlog.db").into()));
@@ -110,4 +119,37 @@ fn entries_go_to_one_place() {
 fn one_process_may_not_hold_more_than_all() {
     assert_eq!(Config::parse("", "limits.held = 5").unwrap().limits.held_per_process, 5);
     assert_eq!(problems("limits = { held = 5, held_per_process = 6 }").len(), 1);
+}
+
+#[test]
+fn what_is_held_is_chosen_for_each_direction_alone() {
+    let hold = |text: &str| Config::parse("", text).unwrap().hold.what;
+    let inbound = Holds::ACCEPT_TCP | Holds::ACCEPT_UDP | Holds::ACCEPT_ICMP | Holds::ACCEPT_OTHER;
+    assert_eq!(hold(""), Holds::USUAL);
+    assert_eq!(hold("hold.outbound = []"), inbound);
+    assert_eq!(hold("hold.inbound = ['icmp']"), Holds::USUAL.difference(inbound) | Holds::ACCEPT_ICMP);
+    assert_eq!(hold("hold.loopback_inbound = true"), Holds::all());
+    let told = problems("[hold]\noutbound = [\"tcp\", \"ip\", 6]\ninbound = \"tcp\"\n");
+    let wanted = "must be a list of `tcp`, `udp`, `icmp`, `other`";
+    let expected = [
+        format!("2:20 `hold.outbound` {wanted}"),
+        format!("2:26 `hold.outbound` {wanted}"),
+        format!("3:11 `hold.inbound` {wanted}"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
+fn one_operation_may_not_keep_more_packets_than_all() {
+    let kept = |text: &str| {
+        let hold = Config::parse("", text).unwrap().hold;
+        (hold.packet_bytes, hold.packet_bytes_per_connection)
+    };
+    assert_eq!(kept(""), (Settings::INITIAL.max_packet_bytes, Settings::INITIAL.max_packet_bytes_per_operation));
+    assert_eq!(kept("hold.packet_bytes = '0K'"), (0, 0));
+    assert_eq!(kept("hold.packet_bytes = '256M'").0, *Settings::PACKET_BYTES.end());
+    assert_eq!(problems("hold.packet_bytes = '257M'").len(), 1);
+    let told = problems("[hold]\npacket_bytes = \"4K\"\npacket_bytes_per_connection = \"5K\"\n");
+    let wanted = "3:1 `hold.packet_bytes_per_connection` is more than `hold.packet_bytes`, which is for all together";
+    assert_eq!(told, [wanted]);
 }

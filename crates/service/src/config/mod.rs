@@ -6,6 +6,10 @@
 //! | `remember` | how widely the driver may remember verdicts | `none`, `remote`, `program` | `none` |
 //! | `operators` | * the group whose members may look, and answer their own prompts | a name | `tollgate` |
 //! | `names` | * whether to listen to name lookups | `true`, `false` | `true` |
+//! | `hold.outbound`, `hold.inbound` | what the driver holds; the rest its memory and its fallback answer at once | a list of `tcp`, `udp`, `icmp`, `other` | all |
+//! | `hold.loopback_inbound` | whether it holds the inbound half of connections within this machine, too | `true`, `false` | `false` |
+//! | `hold.packet_bytes` | how much of packets it keeps for held operations | 0K to 256M | `8M` |
+//! | `hold.packet_bytes_per_connection` | how much of it for one | 0K to `packet_bytes` | `128K` |
 //! | `fallback.outbound`, `.inbound` | what the driver answers without the service | `permit`, `block`, `last` | `permit` |
 //! | `ask.default` | when nobody answers, or is there to | `permit`, `block` | `permit` |
 //! | `ask.timeout` | how long a connection waits for a person | 1s to 9m | `30s` |
@@ -31,7 +35,7 @@ use control::status::Unmatched;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
-use wire::settings::Fallback;
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::Scope;
 
 /// The configuration.
@@ -45,6 +49,8 @@ pub struct Config {
     pub operators: String,
     /// `names`: whether name lookups are listened to.
     pub names: bool,
+    /// `[hold]`: what the enforcement point holds.
+    pub hold: Hold,
     /// `[fallback]`: what the enforcement point answers without us.
     pub fallback: Fallbacks,
     /// `[ask]`: prompts.
@@ -57,6 +63,17 @@ pub struct Config {
     pub syslog: Option<Syslog>,
     /// `metrics.listen`: a loopback address that Prometheus scrapes; none when `None`.
     pub metrics: Option<SocketAddr>,
+}
+
+/// What the enforcement point holds, and how much it may keep for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hold {
+    /// `outbound`, `inbound`, `loopback_inbound`: the kinds of operations. The others are answered at once, and reported.
+    pub what: Holds,
+    /// `packet_bytes`: how many bytes of packets may be kept in all.
+    pub packet_bytes: u32,
+    /// `packet_bytes_per_connection`: how many of them for one operation.
+    pub packet_bytes_per_connection: u32,
 }
 
 /// What the enforcement point answers without us.
@@ -125,6 +142,11 @@ impl Default for Config {
             remember: Scope::OPERATION,
             operators: "tollgate".to_owned(),
             names: true,
+            hold: Hold {
+                what: Settings::INITIAL.holds(),
+                packet_bytes: Settings::INITIAL.max_packet_bytes,
+                packet_bytes_per_connection: Settings::INITIAL.max_packet_bytes_per_operation,
+            },
             fallback: Fallbacks { outbound: Fallback::PERMIT, inbound: Fallback::PERMIT },
             ask: Ask { default: Verdict::Permit, timeout: Duration::from_secs(30), snooze: None },
             limits: Limits { held: 4_096, held_per_process: 1_024, remembered: 16_384 },

@@ -3,20 +3,32 @@
 //! Neighbours: `section` takes a file apart.
 
 use crate::config::section::{Section, Source};
-use crate::config::{Ask, Config, Fallbacks, Limits, Log, Syslog};
+use crate::config::{Ask, Config, Fallbacks, Hold, Limits, Log, Syslog};
 use control::entry::Verdict;
 use control::status::Unmatched;
 use rules::source::Problem;
 use std::io::{self, Read};
 use std::net::SocketAddr;
 use std::path::Path;
-use wire::settings::{Fallback, Settings};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::Scope;
 
 /// The longest file, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
 const VERDICTS: [(&str, Verdict); 2] = [("permit", Verdict::Permit), ("block", Verdict::Block)];
+const OUTBOUND: [(&str, Holds); 4] = [
+    ("tcp", Holds::CONNECT_TCP),
+    ("udp", Holds::CONNECT_UDP),
+    ("icmp", Holds::CONNECT_ICMP),
+    ("other", Holds::CONNECT_OTHER),
+];
+const INBOUND: [(&str, Holds); 4] = [
+    ("tcp", Holds::ACCEPT_TCP),
+    ("udp", Holds::ACCEPT_UDP),
+    ("icmp", Holds::ACCEPT_ICMP),
+    ("other", Holds::ACCEPT_OTHER),
+];
 const FALLBACKS: [(&str, Fallback); 3] =
     [("permit", Fallback::PERMIT), ("block", Fallback::BLOCK), ("last", Fallback::LAST)];
 
@@ -70,6 +82,7 @@ fn parse(source: &mut Source<'_>) -> Config {
         remember: root.word(source, "remember", &remember).unwrap_or(usual.remember),
         operators: root.text(source, "operators", "the name of a group", group).unwrap_or(usual.operators),
         names: root.flag(source, "names").unwrap_or(usual.names),
+        hold: hold(source, &mut root, usual.hold),
         fallback: fallback(source, &mut root, usual.fallback),
         ask: ask(source, &mut root, usual.ask),
         limits: limits(source, &mut root, usual.limits),
@@ -79,6 +92,32 @@ fn parse(source: &mut Source<'_>) -> Config {
     };
     root.end(source);
     config
+}
+
+fn hold(source: &mut Source<'_>, root: &mut Section<'_>, usual: Hold) -> Hold {
+    let mut section = root.section(source, "hold");
+    let all = |words: &[(&str, Holds)]| words.iter().fold(Holds::empty(), |all, (_, one)| all | *one);
+    let mut what = usual.what;
+    for (key, words) in [("outbound", &OUTBOUND), ("inbound", &INBOUND)] {
+        if let Some(chosen) = section.words(source, key, words) {
+            what = what.difference(all(words)) | chosen.into_iter().fold(Holds::empty(), Holds::union);
+        }
+    }
+    if let Some(loopback) = section.flag(source, "loopback_inbound") {
+        what.set(Holds::ACCEPT_LOOPBACK, loopback);
+    }
+    let limits = ["0K", "256M"];
+    let bytes = |bytes: u64| u32::try_from(bytes).unwrap_or(*Settings::PACKET_BYTES.end());
+    let packet_bytes = section.size(source, "packet_bytes", limits).map_or(usual.packet_bytes, bytes);
+    let place = section.place("packet_bytes_per_connection");
+    let each = section.size(source, "packet_bytes_per_connection", limits).map(bytes);
+    if let (Some(place), Some(_)) = (place, each.filter(|each| *each > packet_bytes)) {
+        let message = "`hold.packet_bytes_per_connection` is more than `hold.packet_bytes`, which is for all together";
+        source.wrong(&place, message.to_owned(), Some(format!("`hold.packet_bytes` is {packet_bytes} bytes")));
+    }
+    section.end(source);
+    let packet_bytes_per_connection = each.unwrap_or(usual.packet_bytes_per_connection).min(packet_bytes);
+    Hold { what, packet_bytes, packet_bytes_per_connection }
 }
 
 fn fallback(source: &mut Source<'_>, root: &mut Section<'_>, usual: Fallbacks) -> Fallbacks {

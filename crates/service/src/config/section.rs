@@ -87,6 +87,31 @@ impl<'a> Section<'a> {
         })
     }
 
+    /// A list of these words, each as what it means.
+    pub fn words<T: Copy>(
+        &mut self,
+        source: &mut Source<'_>,
+        key: &'static str,
+        words: &[(&str, T)],
+    ) -> Option<Vec<T>> {
+        let (span, value) = self.take(key)?;
+        let all = words.iter().map(|(word, _)| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        let wanted = format!("a list of {all}");
+        let DeValue::Array(values) = value.get_ref() else {
+            self.wanted(source, key, &span, wanted);
+            return None;
+        };
+        let mut meanings = Vec::new();
+        for value in values {
+            let word = value.get_ref().as_str();
+            match words.iter().find(|(known, _)| Some(*known) == word) {
+                Some((_, meaning)) => meanings.push(*meaning),
+                None => self.wanted(source, key, &value.span(), &wanted),
+            }
+        }
+        Some(meanings)
+    }
+
     /// Text in which `read` sees a meaning.
     pub fn text<T>(
         &mut self,

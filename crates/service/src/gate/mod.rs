@@ -238,12 +238,14 @@ impl Gate {
         Settings {
             fallback_outbound: config.fallback.outbound,
             fallback_inbound: config.fallback.inbound,
+            hold: config.hold.what.bits(),
             deadline_ms: u32::try_from(deadline).unwrap_or(u32::MAX).min(*Settings::DEADLINE_MS.end()),
             max_pended: config.limits.held,
             max_pended_per_process: config.limits.held_per_process,
             max_cached: config.limits.remembered,
             epoch: self.epoch.load(Ordering::Acquire),
-            ..Settings::INITIAL
+            max_packet_bytes: config.hold.packet_bytes,
+            max_packet_bytes_per_operation: config.hold.packet_bytes_per_connection,
         }
     }
 
