@@ -8,7 +8,7 @@ use nt_sys::types::{ACCESS_MASK, NTSTATUS};
 use crate::clock::{self, MILLISECOND};
 use crate::io::{self, Driver, File, device, driver};
 use crate::ps::{self, Process, ProcessSpec};
-use crate::{DebugLine, dbg, ex, fault, host, ke, memory, ob, rules, thread, verifier, wait};
+use crate::{DebugLine, dbg, ex, fault, host, ke, mdl, memory, ob, rules, thread, verifier, wait};
 
 /// Held by the one machine there is.
 static POWER: Mutex<()> = Mutex::new(());
@@ -166,6 +166,7 @@ fn reset(config: Config) {
     ob::reset();
     ps::reset_processes();
     ex::pool::reset();
+    mdl::reset();
     memory::reset();
     dbg::reset();
 }

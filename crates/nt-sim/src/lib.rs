@@ -1,6 +1,6 @@
 //! An emulated NT kernel that is stricter than the real one.
 //!
-//! It defines the `Ke*`, `Ex*`, `Io*`, `Ps*`, `Ob*`, `Zw*`, `Rtl*` and `Dbg*` symbols that `nt-sys` declares, so a driver's own
+//! It defines the `Ke*`, `Ex*`, `Io*`, `Mm*`, `Ps*`, `Ob*`, `Zw*`, `Rtl*` and `Dbg*` symbols that `nt-sys` declares, so a driver's own
 //! source, linked into a test, runs on it unchanged. It returns what Windows returns, and where Windows would corrupt, hang or
 //! leak it stops the test with a [`Violation`] that names the rule. It knows NT and nothing about any particular driver.
 //!
@@ -25,8 +25,10 @@ pub mod host;
 mod io;
 mod ke;
 mod kernel;
+mod mdl;
 mod memory;
 mod ob;
+mod point;
 mod ps;
 mod rtl;
 pub mod rules;
@@ -40,6 +42,7 @@ pub use dbg::DebugLine;
 pub use ex::allocation_count;
 pub use io::{Driver, File, Io};
 pub use kernel::{Config, Kernel};
+pub use point::point;
 pub use ps::{Process, ProcessSpec, User};
 pub use rules::Rule;
 pub use thread::{held_spin_locks, irql, lower_irql, on_dispatch, raise_irql, set_irql};

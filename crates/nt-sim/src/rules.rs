@@ -78,6 +78,8 @@ rules! {
     POOL_DOUBLE_FREE = 0xC4, 0x13;
     /// Free of memory that holds a running timer or a queued DPC.
     POOL_FREED_WITH_TIMER = 0xC4, 0x15;
+    /// Free of memory that a memory descriptor list still describes; no documented code.
+    POOL_FREED_WITH_MDL = 0xC4, 0x200;
     /// Free with another tag than the allocation's.
     POOL_WRONG_TAG = 0xC2, 0x0A;
     /// Bytes after the block were written.
@@ -88,6 +90,13 @@ rules! {
     USE_AFTER_FREE = 0xD5, 1;
     /// Pool not freed at unload.
     POOL_LEAK = 0xC4, 0x62;
+
+    /// Memory descriptor list that no [`IoAllocateMdl`](nt_sys::mdl::IoAllocateMdl) made, or that was freed (BAD_POOL_CALLER).
+    MDL_UNKNOWN = 0xC2, 0x07;
+    /// A list is built over memory that is no (single) allocation of nonpaged pool (MEMORY_MANAGEMENT).
+    MDL_NOT_NONPAGED_POOL = 0x1A, 0;
+    /// A list that belongs to a request, which this kernel does not model.
+    MDL_NOT_MODELLED = 0x1A, 1;
 
     /// Request completed twice, or after it was given back (MULTIPLE_IRP_COMPLETE_REQUESTS).
     IRP_COMPLETED_TWICE = 0x44, 0;

@@ -14,7 +14,7 @@ use nt_sys::types::{APC_LEVEL, DISPATCH_LEVEL};
 use crate::global::Global;
 use crate::memory::{self, Block, Damage, FRESH};
 use crate::rules::{self, Rule};
-use crate::{fault, ke, thread, verifier};
+use crate::{fault, ke, mdl, thread, verifier};
 
 static POOL: Global<BTreeMap<usize, Allocation>> = Global::new(BTreeMap::new());
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
@@ -106,12 +106,21 @@ fn broken_by_free(allocation: &Allocation, tag: u32) -> Option<Rule> {
         Some(rules::POOL_FREED_TOO_HIGH)
     } else if ke::timer::set_timers(inside) + ke::dpc::queued_dpcs(inside) != 0 {
         Some(rules::POOL_FREED_WITH_TIMER)
+    } else if mdl::lists_over(inside) != 0 {
+        Some(rules::POOL_FREED_WITH_MDL)
     } else {
         block
             .words()
             .any(|(address, word)| ke::spin_lock::is_held(address, word))
             .then_some(rules::LOCK_FREED_WHILE_HELD)
     }
+}
+
+/// Whether these bytes lie in one allocation of nonpaged pool.
+pub(crate) fn is_nonpaged(address: usize, bytes: usize) -> bool {
+    let pool = POOL.lock();
+    let before = pool.range(..=address).next_back();
+    before.is_some_and(|(start, held)| !held.paged && address - start + bytes <= held.block.size())
 }
 
 /// Pool allocations since boot.

@@ -11,7 +11,7 @@ use super::{device, irp};
 use crate::global::{Global, Ptr};
 use crate::memory::{self, Block};
 use crate::thread::{self, Context};
-use crate::{ex, io, ke, ob, ps, rtl, rules, verifier, wait};
+use crate::{ex, io, ke, mdl, ob, ps, rtl, rules, verifier, wait};
 
 static DRIVERS: Global<BTreeMap<Ptr<DRIVER_OBJECT>, Entry>> = Global::new(BTreeMap::new());
 
@@ -140,11 +140,11 @@ pub(crate) fn verify_nothing_left(when: &str) {
     if held_threads != 0 {
         references.push(format!("{held_threads} thread objects"));
     }
-    for (rule, left) in [
-        (rules::UNLOADED_WITH_PENDING, pending),
-        (rules::REFERENCE_LEAK, references),
-        (rules::POOL_LEAK, ex::pool::leaks()),
-    ] {
+    let mut memory = ex::pool::leaks();
+    memory.extend(mdl::leaks());
+    for (rule, left) in
+        [(rules::UNLOADED_WITH_PENDING, pending), (rules::REFERENCE_LEAK, references), (rules::POOL_LEAK, memory)]
+    {
         if !left.is_empty() {
             verifier::report(rule, format!("{when} left {}", left.join("; ")));
         }
