@@ -8,6 +8,7 @@ mod access;
 mod arbitration;
 mod arena;
 mod callouts;
+mod data;
 mod facts;
 mod field;
 pub(crate) mod frames;
@@ -18,8 +19,9 @@ mod rules;
 mod value;
 
 pub(crate) use arbitration::Action;
-pub(crate) use arena::{Arena, POISON_U64, Quarantine};
+pub(crate) use arena::{Arena, POISON_BYTE, POISON_U64, Quarantine};
 pub(crate) use callouts::{Callouts, Registered};
+pub(crate) use data::LayerData;
 pub(crate) use facts::Facts;
 pub(crate) use field::Field;
 pub(crate) use layer::Layer;
@@ -34,7 +36,6 @@ use crate::machine::Machine;
 use arbitration::{Answer, Decision};
 use metadata::Discard;
 use nt_sys::fwps::*;
-use std::ffi::c_void;
 use std::sync::Arc;
 
 /// One delivery of data, or of news about a socket, to a layer.
@@ -44,7 +45,7 @@ pub(crate) struct Indication<'a> {
     pub flow: Option<&'a Arc<Flow>>,
     /// The flow whose authorization a callout may pend.
     pub pendable: Option<&'a Arc<Flow>>,
-    pub layer_data: *mut c_void,
+    pub data: LayerData,
     pub discard: Option<Discard>,
 }
 

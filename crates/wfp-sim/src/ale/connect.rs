@@ -7,12 +7,11 @@ use super::process::Process;
 use super::reauthorize::authorize;
 use super::socket::{Socket, TCP};
 use super::{WSAEACCES, WSAEALREADY, WSAEISCONN};
-use crate::classify::layer;
+use crate::classify::{LayerData, layer};
 use crate::machine::Machine;
 use crate::sync::Lock;
 use std::fmt;
 use std::net::SocketAddr;
-use std::ptr;
 use std::sync::Arc;
 
 /// A connect to make.
@@ -75,7 +74,7 @@ impl Connect {
         if may_bind {
             let asked = Peer { addr: spec.remote, icmp: None };
             indicate_socket(machine, layer::CONNECT_REDIRECT, &socket, Some(&asked), &Occasion::default());
-            authorize(machine, &flow, ptr::null_mut());
+            authorize(machine, &flow, LayerData::default());
         } else {
             flow.end(machine, Outcome::Refused(WSAEACCES));
         }

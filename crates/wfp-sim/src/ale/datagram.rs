@@ -8,10 +8,10 @@ use super::flow::{Direction, Flow, Handshake, Icmp, Oddities, Outcome, PacketFat
 use super::handle::FlowHandle;
 use super::indicate::{Occasion, indicate_socket};
 use super::process::Process;
-use super::reauthorize::{authorize, opaque_packet, packet};
+use super::reauthorize::{authorize, packet};
 use super::socket::{ICMP, ICMP_V6, Socket, UDP};
 use super::{WSAEACCES, WSAECONNABORTED};
-use crate::classify::layer;
+use crate::classify::{LayerData, layer};
 use crate::config::SecondPacket;
 use crate::machine::Machine;
 use crate::sync::Lock;
@@ -73,18 +73,24 @@ impl DatagramSocket {
 
     /// Sends a packet that nobody looks into.
     pub fn send(&self, remote: SocketAddr) -> Sent {
-        self.send_packet(remote, opaque_packet())
+        self.transmit(Peer { addr: canonical(remote), icmp: None }, LayerData::opaque(self.socket.protocol))
     }
 
     /// Sends `net_buffer_list`, which the caller keeps valid for the call.
     pub fn send_packet(&self, remote: SocketAddr, net_buffer_list: *mut c_void) -> Sent {
-        self.transmit(Peer { addr: canonical(remote), icmp: None }, net_buffer_list)
+        self.transmit(
+            Peer { addr: canonical(remote), icmp: None },
+            LayerData { list: net_buffer_list, ..LayerData::opaque(self.socket.protocol) },
+        )
     }
 
     /// Sends an echo request with an identifier.
     pub fn echo(&self, remote: SocketAddr, id: u16) -> Sent {
         let kind = if remote.is_ipv6() { ECHO_V6 } else { ECHO_V4 };
-        self.transmit(Peer { addr: remote, icmp: Some(Icmp { kind, code: 0, id }) }, opaque_packet())
+        self.transmit(
+            Peer { addr: remote, icmp: Some(Icmp { kind, code: 0, id }) },
+            LayerData::opaque(self.socket.protocol),
+        )
     }
 
     /// The flow to `remote`, if there is one.
@@ -102,28 +108,28 @@ impl DatagramSocket {
         indicate_socket(&self.machine, layer::CONNECT_REDIRECT, &self.socket, Some(peer), &Occasion::default());
     }
 
-    fn transmit(&self, peer: Peer, layer_data: *mut c_void) -> Sent {
+    fn transmit(&self, peer: Peer, data: LayerData) -> Sent {
         if !self.socket.bind(&self.machine) {
             return Sent::Refused(WSAEACCES);
         }
         let known = self.socket.flows.hold().get(&peer).cloned();
         match known.as_ref().map(|flow| self.state_of(flow)) {
-            Some(FlowState::Live(flow)) => match packet(&self.machine, flow, Direction::Outbound, layer_data) {
+            Some(FlowState::Live(flow)) => match packet(&self.machine, flow, Direction::Outbound, data) {
                 PacketFate::Passed => Sent::Sent,
                 PacketFate::Dropped => Sent::Lost,
             },
             Some(FlowState::Held) if self.machine.config.knobs.second_packet == SecondPacket::Absorb => Sent::Lost,
-            Some(FlowState::Held | FlowState::Over) | None => self.first(peer, layer_data),
+            Some(FlowState::Held | FlowState::Over) | None => self.first(peer, data),
         }
     }
 
     /// Sends the first packet of a new flow.
-    fn first(&self, peer: Peer, layer_data: *mut c_void) -> Sent {
+    fn first(&self, peer: Peer, data: LayerData) -> Sent {
         self.redirect(&peer);
         let id = self.machine.new_id();
         let flow = Flow::new(id, Arc::clone(&self.socket), peer, Oddities::default(), Handshake::Accepted, None);
         let replaced = self.socket.flows.hold().insert(peer, Arc::clone(&flow));
-        let verdict = authorize(&self.machine, &flow, layer_data);
+        let verdict = authorize(&self.machine, &flow, data);
         if let Some(held) = replaced.filter(|flow| flow.progress().phase != Phase::Ended) {
             self.socket.supersede(held);
         }

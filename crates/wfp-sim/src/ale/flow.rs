@@ -13,6 +13,7 @@ use super::contexts::Contexts;
 use super::process::Identity;
 use super::socket::Socket;
 use crate::classify::Facts;
+use crate::classify::layer::{self, Step};
 use crate::sync::Lock;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -121,6 +122,8 @@ pub(crate) struct Flow {
     pub id: u64,
     pub socket: Arc<Socket>,
     pub peer: Peer,
+    /// Who began it: what is inbound is authorized at ALE_AUTH_RECV_ACCEPT, what is outbound at ALE_AUTH_CONNECT.
+    pub direction: Direction,
     pub oddities: Oddities,
     pub handshake: Handshake,
     pub(super) contexts: Contexts,
@@ -128,6 +131,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    /// A flow that this machine begins.
     pub fn new(
         id: u64,
         socket: Arc<Socket>,
@@ -136,6 +140,15 @@ impl Flow {
         handshake: Handshake,
         on_done: Option<OnDone>,
     ) -> Arc<Self> {
+        Arc::new(Self { oddities, handshake, ..Self::begun(id, socket, peer, Direction::Outbound, on_done) })
+    }
+
+    /// A flow that `peer` begins.
+    pub fn inbound(id: u64, socket: Arc<Socket>, peer: Peer) -> Arc<Self> {
+        Arc::new(Self::begun(id, socket, peer, Direction::Inbound, None))
+    }
+
+    fn begun(id: u64, socket: Arc<Socket>, peer: Peer, direction: Direction, on_done: Option<OnDone>) -> Self {
         let progress = Progress {
             phase: Phase::Classifying,
             outcome: Outcome::Pending,
@@ -145,8 +158,24 @@ impl Flow {
             last_used_ms: 0,
             on_done,
         };
-        let contexts = Contexts::default();
-        Arc::new(Self { id, socket, peer, oddities, handshake, contexts, progress: Mutex::new(progress) })
+        Self {
+            id,
+            socket,
+            peer,
+            direction,
+            oddities: Oddities::default(),
+            handshake: Handshake::Accepted,
+            contexts: Contexts::default(),
+            progress: Mutex::new(progress),
+        }
+    }
+
+    /// Where the flow is authorized.
+    pub fn step(&self) -> Step {
+        match self.direction {
+            Direction::Outbound => layer::AUTH_CONNECT,
+            Direction::Inbound => layer::AUTH_RECV_ACCEPT,
+        }
     }
 
     pub(super) fn progress(&self) -> MutexGuard<'_, Progress> {
@@ -193,7 +222,9 @@ impl Flow {
             local: self.socket.local_towards(self.peer.addr),
             is_wildcard: false,
             peer: Some(&self.peer),
+            direction: self.direction,
             endpoint: self.socket.endpoint,
+            parent: self.socket.parent,
             flow_id: Some(self.id),
             flags: 0,
             reason: 0,

@@ -1,7 +1,8 @@
 //! A flow in the hand of whoever plays the network.
 
 use super::flow::{Direction, Flow, PacketFate};
-use super::reauthorize::{opaque_packet, packet, recheck};
+use super::reauthorize::{packet, recheck};
+use crate::classify::LayerData;
 use crate::machine::Machine;
 use std::fmt;
 use std::sync::Arc;
@@ -36,11 +37,19 @@ impl FlowHandle {
 
     /// A packet comes by. The first after a change of the layer's filters is authorized again.
     pub fn packet(&self, direction: Direction) -> PacketFate {
-        packet(&self.machine, &self.flow, direction, opaque_packet())
+        packet(&self.machine, &self.flow, direction, self.opaque(direction))
     }
 
     /// Something else has the flow authorized again: a new interface, a profile, a socket option. A held flow stays held.
     pub fn reauthorize(&self, reason: u32) -> PacketFate {
-        recheck(&self.machine, &self.flow, reason, Direction::Outbound, opaque_packet())
+        recheck(&self.machine, &self.flow, reason, Direction::Outbound, self.opaque(Direction::Outbound))
+    }
+
+    fn opaque(&self, direction: Direction) -> LayerData {
+        let protocol = self.flow.socket.protocol;
+        match direction {
+            Direction::Outbound => LayerData::opaque(protocol),
+            Direction::Inbound => LayerData::opaque_inbound(protocol, self.flow.is_v6()),
+        }
     }
 }

@@ -2,36 +2,21 @@
 
 use super::flow::{Direction, Flow, Peer};
 use super::socket::Socket;
-use crate::classify::layer::{AUTH_CONNECT, Step};
-use crate::classify::{self, Facts, Indication, Verdict};
+use crate::classify::layer::Step;
+use crate::classify::{self, Facts, Indication, LayerData, Verdict};
 use crate::machine::Machine;
 use nt_sys::fwp::{FWP_CONDITION_FLAG_IS_LOOPBACK, FWP_CONDITION_FLAG_IS_REAUTHORIZE};
-use std::ffi::c_void;
-use std::ptr;
 use std::sync::Arc;
 
 /// Why something is indicated.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Occasion {
     pub flags: u32,
     pub reason: u32,
     pub is_reauthorization: bool,
     pub is_wildcard: bool,
     pub packet: Option<Direction>,
-    pub layer_data: *mut c_void,
-}
-
-impl Default for Occasion {
-    fn default() -> Self {
-        Self {
-            flags: 0,
-            reason: 0,
-            is_reauthorization: false,
-            is_wildcard: false,
-            packet: None,
-            layer_data: ptr::null_mut(),
-        }
-    }
+    pub data: LayerData,
 }
 
 /// Indicates news of a socket.
@@ -49,7 +34,9 @@ pub(super) fn indicate_socket(
         local,
         is_wildcard: occasion.is_wildcard,
         peer,
+        direction: Direction::Outbound,
         endpoint: socket.endpoint,
+        parent: socket.parent,
         flow_id: None,
         flags: occasion.flags,
         reason: 0,
@@ -58,7 +45,7 @@ pub(super) fn indicate_socket(
         omit_metadata: 0,
     };
     let is_v6 = peer.map_or(socket.is_v6(), |peer| peer.addr.is_ipv6());
-    indicate(machine, step, is_v6, facts, None, ptr::null_mut())
+    indicate(machine, step, is_v6, facts, None, LayerData::default())
 }
 
 /// Indicates a flow.
@@ -70,7 +57,7 @@ pub(super) fn indicate_flow(machine: &Machine, step: Step, flow: &Arc<Flow>, occ
     }
     facts.reason = occasion.reason;
     facts.packet = occasion.packet;
-    indicate(machine, step, flow.is_v6(), facts, Some(flow), occasion.layer_data)
+    indicate(machine, step, flow.is_v6(), facts, Some(flow), occasion.data)
 }
 
 fn indicate(
@@ -79,7 +66,7 @@ fn indicate(
     is_v6: bool,
     mut facts: Facts<'_>,
     flow: Option<&Arc<Flow>>,
-    layer_data: *mut c_void,
+    data: LayerData,
 ) -> Verdict {
     if facts.is_loopback() {
         facts.flags |= FWP_CONDITION_FLAG_IS_LOOPBACK;
@@ -88,8 +75,8 @@ fn indicate(
         layer: step.layer(is_v6),
         facts: &facts,
         flow,
-        pendable: flow.filter(|_| step == AUTH_CONNECT),
-        layer_data,
+        pendable: flow.filter(|flow| step == flow.step()),
+        data,
         discard: None,
     };
     if step.enforces() { classify::enforce(machine, &indication) } else { classify::inform(machine, &indication) }

@@ -20,17 +20,19 @@ pub struct ProcessSpec {
     pub path: Option<String>,
     /// The SIDs of its token, in binary form, the user first.
     pub sids: Vec<Vec<u8>>,
+    /// The tag of the Windows service that its sockets belong to, if it hosts one.
+    pub service_tag: Option<u32>,
 }
 
 impl ProcessSpec {
     /// A program at an NT path, run by the default user.
     pub fn new(pid: u32, path: &str) -> Self {
-        Self { pid, path: Some(path.into()), sids: vec![DEFAULT_USER.to_vec()] }
+        Self { pid, path: Some(path.into()), sids: vec![DEFAULT_USER.to_vec()], service_tag: None }
     }
 
     /// The system process.
     pub fn system() -> Self {
-        Self { pid: 4, path: None, sids: vec![vec![1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]] }
+        Self { pid: 4, path: None, sids: vec![vec![1, 1, 0, 0, 0, 0, 0, 5, 18, 0, 0, 0]], service_tag: None }
     }
 }
 
@@ -44,6 +46,7 @@ pub(crate) struct Identity {
     pub has_path: bool,
     pub sids: Vec<Vec<u8>>,
     pub token: u64,
+    pub service_tag: Option<u32>,
 }
 
 /// A running process.
@@ -69,6 +72,7 @@ impl Process {
             has_path: spec.path.is_some(),
             sids: spec.sids,
             token: machine.new_handle(),
+            service_tag: spec.service_tag,
         };
         Self { owner: Arc::new(Owned { identity, sockets: Mutex::default() }), machine }
     }
@@ -96,7 +100,8 @@ impl Process {
     /// Ends the process: its sessions and its sockets close, whatever they were doing.
     pub fn kill(&self) {
         self.machine.bfe.close_all_of(&self.machine, self.pid());
-        let sockets: Vec<Arc<Socket>> = self.owner.sockets.hold().values().filter_map(Weak::upgrade).collect();
+        let mut sockets: Vec<Arc<Socket>> = self.owner.sockets.hold().values().filter_map(Weak::upgrade).collect();
+        sockets.sort_by_key(|socket| socket.endpoint);
         for socket in sockets {
             socket.close(&self.machine);
         }

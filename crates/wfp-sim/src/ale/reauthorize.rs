@@ -8,27 +8,18 @@ use super::flow::{Direction, Flow, Handshake, Outcome, PacketFate, Phase};
 use super::indicate::{Occasion, indicate_flow};
 use super::socket::TCP;
 use super::{WSAEACCES, WSAECONNABORTED, WSAECONNREFUSED};
-use crate::classify::{Verdict, frames, layer};
+use crate::classify::{LayerData, Verdict, frames, layer};
 use crate::config::{CloseWhilePended, ReauthMode};
 use crate::machine::Machine;
 use crate::sync::Lock;
 use nt_sys::fwp::*;
-use std::ffi::c_void;
 use std::sync::Arc;
 
-/// Stands for a packet that nobody looks into.
-static PACKET: [u64; 46] = [0; 46];
-
-/// A pointer that looks like a net buffer list.
-pub(super) fn opaque_packet() -> *mut c_void {
-    (&raw const PACKET).cast_mut().cast()
-}
-
 /// The first authorization.
-pub(super) fn authorize(machine: &Arc<Machine>, flow: &Arc<Flow>, layer_data: *mut c_void) -> Verdict {
+pub(super) fn authorize(machine: &Arc<Machine>, flow: &Arc<Flow>, data: LayerData) -> Verdict {
     machine.ale.flows.hold().insert(flow.id, Arc::clone(flow));
     flow.socket.note_authorization();
-    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &Occasion { layer_data, ..Occasion::default() });
+    let verdict = indicate_flow(machine, flow.step(), flow, &Occasion { data, ..Occasion::default() });
     let (was_pended, is_complete) = {
         let mut progress = flow.progress();
         progress.epoch = verdict.epoch;
@@ -64,8 +55,16 @@ fn defer(machine: &Arc<Machine>, flow: &Arc<Flow>) {
     machine.host.defer(Box::new(move || run(&machine_then, &flow)));
 }
 
-/// The reauthorization after a completed operation.
+/// What follows a completed operation: outbound the reauthorization, inbound nothing but the end of the record, because
+/// the packet is gone (learn.microsoft.com "Processing Classify Callouts Asynchronously").
 fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
+    if flow.direction == Direction::Inbound {
+        let is_over = flow.progress().phase == Phase::Scheduled;
+        if is_over {
+            drop_inbound(machine, flow);
+        }
+        return;
+    }
     let binds = {
         let mut progress = flow.progress();
         let binds = progress.phase == Phase::Scheduled;
@@ -84,7 +83,7 @@ fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
         packet: Some(Direction::Outbound),
         ..Occasion::default()
     };
-    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &occasion);
+    let verdict = indicate_flow(machine, flow.step(), flow, &occasion);
     if binds {
         flow.progress().epoch = verdict.epoch;
         settle(machine, flow, verdict);
@@ -95,7 +94,10 @@ fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
 fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
     if verdict.blocks() {
         machine.totals.blocked.add();
-        return flow.end(machine, Outcome::Refused(WSAEACCES));
+        return match flow.direction {
+            Direction::Outbound => flow.end(machine, Outcome::Refused(WSAEACCES)),
+            Direction::Inbound => drop_inbound(machine, flow),
+        };
     }
     machine.totals.permitted.add();
     if flow.socket.protocol == TCP && flow.handshake == Handshake::Refused {
@@ -112,9 +114,14 @@ fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
     flow.conclude(Outcome::Connected);
 }
 
+/// Ends a flow whose first packet was dropped; nobody hears of it.
+fn drop_inbound(machine: &Machine, flow: &Arc<Flow>) {
+    flow.end(machine, Outcome::Refused(WSAEACCES));
+}
+
 /// A packet of a live flow passes by: after a change of policy it is authorized on the way.
-pub(super) fn packet(machine: &Machine, flow: &Arc<Flow>, direction: Direction, layer_data: *mut c_void) -> PacketFate {
-    let layer = layer::AUTH_CONNECT.layer(flow.is_v6());
+pub(super) fn packet(machine: &Machine, flow: &Arc<Flow>, direction: Direction, data: LayerData) -> PacketFate {
+    let layer = flow.step().layer(flow.is_v6());
     let epoch = {
         let mut progress = flow.progress();
         if progress.phase != Phase::Live {
@@ -126,7 +133,7 @@ pub(super) fn packet(machine: &Machine, flow: &Arc<Flow>, direction: Direction, 
     if epoch == machine.policy().layer(layer.id).epoch {
         return PacketFate::Passed;
     }
-    recheck(machine, flow, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE, direction, layer_data)
+    recheck(machine, flow, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE, direction, data)
 }
 
 /// Authorizes a flow again for `reason`. A held flow stays held whatever the answer.
@@ -135,12 +142,11 @@ pub(super) fn recheck(
     flow: &Arc<Flow>,
     reason: u32,
     direction: Direction,
-    layer_data: *mut c_void,
+    data: LayerData,
 ) -> PacketFate {
     machine.totals.reauthorized.add();
-    let occasion =
-        Occasion { is_reauthorization: true, reason, packet: Some(direction), layer_data, ..Occasion::default() };
-    let verdict = indicate_flow(machine, layer::AUTH_CONNECT, flow, &occasion);
+    let occasion = Occasion { is_reauthorization: true, reason, packet: Some(direction), data, ..Occasion::default() };
+    let verdict = indicate_flow(machine, flow.step(), flow, &occasion);
     {
         let mut progress = flow.progress();
         if progress.phase != Phase::Live {

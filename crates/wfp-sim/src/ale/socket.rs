@@ -27,6 +27,8 @@ const LOCAL_V6: IpAddr = IpAddr::V6(Ipv6Addr::new(0xFD00, 0, 0, 0, 0, 0, 0, 2));
 /// A socket.
 pub(crate) struct Socket {
     pub endpoint: u64,
+    /// The listener whose child it is.
+    pub parent: Option<u64>,
     pub protocol: u8,
     pub(super) owner: Arc<Owned>,
     local: SocketAddr,
@@ -55,6 +57,7 @@ impl Socket {
         }
         let socket = Arc::new(Self {
             endpoint: machine.new_id(),
+            parent: None,
             protocol,
             owner: Arc::clone(owner),
             is_address_fixed: !local.ip().is_unspecified(),

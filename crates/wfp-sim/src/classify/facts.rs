@@ -5,7 +5,7 @@
 use super::field::Field;
 use super::value::Value;
 use crate::ale::{Direction, Identity, Peer};
-use nt_sys::fwp::FWP_DIRECTION_OUTBOUND;
+use nt_sys::fwp::{FWP_DIRECTION_INBOUND, FWP_DIRECTION_OUTBOUND};
 use std::net::{IpAddr, SocketAddr};
 
 /// Everything about one indication that values and metadata are made of.
@@ -16,7 +16,11 @@ pub(crate) struct Facts<'a> {
     /// The local address is still a wildcard.
     pub is_wildcard: bool,
     pub peer: Option<&'a Peer>,
+    /// Who began what is indicated.
+    pub direction: Direction,
     pub endpoint: u64,
+    /// The listener, where the endpoint is its child.
+    pub parent: Option<u64>,
     pub flow_id: Option<u64>,
     pub flags: u32,
     pub reason: u32,
@@ -36,6 +40,7 @@ const UNICAST: u8 = 1;
 const MULTICAST: u8 = 3;
 const ETHERNET_INDEX: u32 = 7;
 const LOOPBACK_INDEX: u32 = 1;
+const SUB_INTERFACE_INDEX: u32 = 2;
 
 /// S-1-0-0: the package of a process that is in none.
 const NULL_SID: &[u8] = &[1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -66,7 +71,7 @@ impl Facts<'_> {
             Field::InterfaceType | Field::NexthopInterfaceType => Value::U32(self.interface_type()),
             Field::TunnelType | Field::NexthopTunnelType => Value::U32(0),
             Field::InterfaceIndex | Field::NexthopInterfaceIndex => Value::U32(self.interface_index()),
-            Field::SubInterfaceIndex | Field::NexthopSubInterfaceIndex => Value::U32(0),
+            Field::SubInterfaceIndex | Field::NexthopSubInterfaceIndex => Value::U32(SUB_INTERFACE_INDEX),
             // Only an arriving packet has arrived somewhere (learn.microsoft.com "ALE Reauthorization").
             Field::ArrivalInterface => self.if_arriving(|| Value::U64(self.luid())),
             Field::ArrivalInterfaceType => self.if_arriving(|| Value::U32(self.interface_type())),
@@ -77,7 +82,10 @@ impl Facts<'_> {
             Field::PackageId => Value::Sid(NULL_SID),
             Field::CompartmentId => Value::U32(COMPARTMENT),
             Field::PromiscuousMode => Value::U32(0),
-            Field::Direction => Value::U32(FWP_DIRECTION_OUTBOUND),
+            Field::Direction => Value::U32(match self.direction {
+                Direction::Outbound => FWP_DIRECTION_OUTBOUND,
+                Direction::Inbound => FWP_DIRECTION_INBOUND,
+            }),
             Field::RemoteUserId
             | Field::RemoteMachineId
             | Field::PeerName
@@ -104,7 +112,7 @@ impl Facts<'_> {
     }
 
     fn if_arriving<'a>(&self, value: impl FnOnce() -> Value<'a>) -> Value<'a> {
-        if self.packet == Some(Direction::Inbound) { value() } else { Value::Empty }
+        if self.packet.unwrap_or(self.direction) == Direction::Inbound { value() } else { Value::Empty }
     }
 
     fn interface_type(&self) -> u32 {

@@ -45,9 +45,8 @@ pub(super) fn call(
     let mut arena = Arena::default();
     let completion = indication.pendable.map(|_| machine.new_handle());
     let values = values(machine, indication, &mut arena);
-    let has_packet = !indication.layer_data.is_null();
     let metadata =
-        Metadata::new(&mut arena, indication.layer, indication.facts, completion, has_packet, indication.discard);
+        Metadata::new(&mut arena, indication.layer, indication.facts, completion, &indication.data, indication.discard);
     let entry = FWPS_CLASSIFY_OUT0 {
         actionType: match decision.action() {
             None => FWP_ACTION_NONE,
@@ -85,7 +84,7 @@ pub(super) fn call(
         (callout.classify)(
             values,
             metadata.as_ptr(),
-            indication.layer_data,
+            indication.data.list,
             std::ptr::null(),
             filter.record(),
             flow_context,
@@ -126,6 +125,8 @@ fn values(machine: &Machine, indication: &Indication<'_>, arena: &mut Arena) -> 
     let mut count = fields.len();
     if layer::AUTH_CONNECT.includes(indication.layer) {
         count = count.min(machine.config.value_count as usize);
+    } else if layer::AUTH_RECV_ACCEPT.includes(indication.layer) {
+        count = count.min(accept_count(machine.config.value_count));
     }
     let mut values: Vec<FWPS_INCOMING_VALUE0> = fields[..count]
         .iter()
@@ -148,6 +149,17 @@ fn values(machine: &Machine, indication: &Indication<'_>, arena: &mut Arena) -> 
         valueCount: u32::try_from(count).unwrap_or(0),
         incomingValue: incoming,
     })
+}
+
+/// How many values ALE_AUTH_RECV_ACCEPT has on a system that has so many at ALE_AUTH_CONNECT, from the NTDDI guards of the
+/// header.
+fn accept_count(connect_count: u32) -> usize {
+    match connect_count {
+        ..=32 => 32,
+        33..=34 => 34,
+        35..=37 => 35,
+        _ => 39,
+    }
 }
 
 /// The level that a classify function runs at.

@@ -46,6 +46,9 @@ pub(crate) const RESOURCE_ASSIGNMENT: Step =
     Step { v4: FWPS_LAYER_ALE_RESOURCE_ASSIGNMENT_V4, v6: FWPS_LAYER_ALE_RESOURCE_ASSIGNMENT_V6 };
 pub(crate) const CONNECT_REDIRECT: Step =
     Step { v4: FWPS_LAYER_ALE_CONNECT_REDIRECT_V4, v6: FWPS_LAYER_ALE_CONNECT_REDIRECT_V6 };
+pub(crate) const AUTH_LISTEN: Step = Step { v4: FWPS_LAYER_ALE_AUTH_LISTEN_V4, v6: FWPS_LAYER_ALE_AUTH_LISTEN_V6 };
+pub(crate) const AUTH_RECV_ACCEPT: Step =
+    Step { v4: FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4, v6: FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6 };
 pub(crate) const AUTH_CONNECT: Step = Step { v4: FWPS_LAYER_ALE_AUTH_CONNECT_V4, v6: FWPS_LAYER_ALE_AUTH_CONNECT_V6 };
 pub(crate) const FLOW_ESTABLISHED: Step =
     Step { v4: FWPS_LAYER_ALE_FLOW_ESTABLISHED_V4, v6: FWPS_LAYER_ALE_FLOW_ESTABLISHED_V6 };
@@ -65,7 +68,7 @@ impl Step {
 
     /// Whether a block here stops the operation. A redirect layer only rewrites, and what has ended cannot be stopped.
     pub fn enforces(self) -> bool {
-        self == RESOURCE_ASSIGNMENT || self == AUTH_CONNECT || self == FLOW_ESTABLISHED
+        [RESOURCE_ASSIGNMENT, AUTH_LISTEN, AUTH_RECV_ACCEPT, AUTH_CONNECT, FLOW_ESTABLISHED].contains(&self)
     }
 }
 

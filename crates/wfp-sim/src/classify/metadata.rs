@@ -6,10 +6,11 @@
 #![expect(unsafe_code, reason = "fills a C record in place")]
 
 use super::arena::{Arena, POISON_BYTE};
+use super::data::LayerData;
 use super::facts::Facts;
 use super::layer::{
-    AUTH_CONNECT, BIND_REDIRECT, CONNECT_REDIRECT, ENDPOINT_CLOSURE, FLOW_ESTABLISHED, Layer, RESOURCE_ASSIGNMENT,
-    RESOURCE_RELEASE,
+    AUTH_CONNECT, AUTH_LISTEN, AUTH_RECV_ACCEPT, BIND_REDIRECT, CONNECT_REDIRECT, ENDPOINT_CLOSURE, FLOW_ESTABLISHED,
+    Layer, RESOURCE_ASSIGNMENT, RESOURCE_RELEASE,
 };
 use crate::ale::Direction;
 use nt_sys::fwps::*;
@@ -37,7 +38,7 @@ impl Metadata {
         layer: &Layer,
         facts: &Facts<'_>,
         completion: Option<u64>,
-        has_packet: bool,
+        data: &LayerData,
         discard: Option<Discard>,
     ) -> Self {
         let record: *mut FWPS_INCOMING_METADATA_VALUES0 = arena.room(SIZE).cast();
@@ -71,10 +72,21 @@ impl Metadata {
                 meta.completionHandle = ptr::without_provenance_mut(handle as usize);
             });
         }
-        if has_packet {
-            set(FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE, &mut |meta| {
-                meta.transportHeaderSize = transport_header(facts.protocol);
+        if let Some(parent) = facts.parent {
+            set(FWPS_METADATA_FIELD_PARENT_ENDPOINT_HANDLE, &mut |meta| meta.parentEndpointHandle = parent);
+        }
+        if let Some(tag) = facts.identity.service_tag {
+            set(FWPS_METADATA_FIELD_SUB_PROCESS_TAG, &mut |meta| {
+                meta.subProcessTag = ptr::without_provenance_mut(tag as usize);
             });
+        }
+        if data.is_packet() {
+            set(FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE, &mut |meta| {
+                meta.transportHeaderSize = data.transport_header
+            });
+        }
+        if data.ip_header > 0 {
+            set(FWPS_METADATA_FIELD_IP_HEADER_SIZE, &mut |meta| meta.ipHeaderSize = data.ip_header);
         }
         if let Some(direction) = facts.packet {
             set(FWPS_METADATA_FIELD_PACKET_DIRECTION, &mut |meta| {
@@ -123,24 +135,20 @@ fn bytes(record: *const FWPS_INCOMING_METADATA_VALUES0) -> [u8; SIZE] {
     unsafe { record.cast::<[u8; SIZE]>().read() }
 }
 
-fn transport_header(protocol: u8) -> u32 {
-    match protocol {
-        6 => 20,
-        _ => 8,
-    }
-}
-
 /// The bits that a layer provides at most.
 fn provided(layer: &Layer) -> u32 {
     const PROCESS: u32 = FWPS_METADATA_FIELD_TOKEN | FWPS_METADATA_FIELD_PROCESS_ID;
     const ENDPOINT: u32 = PROCESS | FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE;
     const PROGRAM: u32 = ENDPOINT | FWPS_METADATA_FIELD_PROCESS_PATH;
-    const CONNECT: u32 = PROGRAM
+    const ASSIGNMENT: u32 = PROGRAM | FWPS_METADATA_FIELD_SUB_PROCESS_TAG;
+    const CHILD: u32 = FWPS_METADATA_FIELD_PARENT_ENDPOINT_HANDLE;
+    const AUTH: u32 = PROGRAM
+        | CHILD
+        | FWPS_METADATA_FIELD_SUB_PROCESS_TAG
         | FWPS_METADATA_FIELD_FLOW_HANDLE
         | FWPS_METADATA_FIELD_TRANSPORT_HEADER_SIZE
         | FWPS_METADATA_FIELD_COMPARTMENT_ID
         | FWPS_METADATA_FIELD_COMPLETION_HANDLE
-        | FWPS_METADATA_FIELD_REMOTE_SCOPE_ID
         | FWPS_METADATA_FIELD_PACKET_DIRECTION
         | FWPS_METADATA_FIELD_ICMP_ID_AND_SEQUENCE;
     let of = |step: super::layer::Step| step.includes(layer);
@@ -148,12 +156,16 @@ fn provided(layer: &Layer) -> u32 {
         let indicated = Layer::by_id(layer.id - 1);
         (provided(indicated) & !FWPS_METADATA_FIELD_COMPLETION_HANDLE) | FWPS_METADATA_FIELD_DISCARD_REASON
     } else if of(AUTH_CONNECT) {
-        CONNECT
+        AUTH | FWPS_METADATA_FIELD_REMOTE_SCOPE_ID
+    } else if of(AUTH_RECV_ACCEPT) {
+        AUTH | FWPS_METADATA_FIELD_IP_HEADER_SIZE
     } else if of(FLOW_ESTABLISHED) {
-        PROGRAM | FWPS_METADATA_FIELD_FLOW_HANDLE
+        PROGRAM | CHILD | FWPS_METADATA_FIELD_FLOW_HANDLE
     } else if of(ENDPOINT_CLOSURE) || of(RESOURCE_RELEASE) {
-        ENDPOINT | FWPS_METADATA_FIELD_COMPARTMENT_ID
-    } else if of(RESOURCE_ASSIGNMENT) || of(BIND_REDIRECT) || of(CONNECT_REDIRECT) {
+        ENDPOINT | CHILD | FWPS_METADATA_FIELD_COMPARTMENT_ID
+    } else if of(RESOURCE_ASSIGNMENT) || of(AUTH_LISTEN) {
+        ASSIGNMENT
+    } else if of(BIND_REDIRECT) || of(CONNECT_REDIRECT) {
         PROGRAM
     } else {
         0
