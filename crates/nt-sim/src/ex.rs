@@ -2,5 +2,6 @@
 
 pub(crate) mod pool;
 mod rundown;
+mod rundown_cache_aware;
 
 pub use pool::allocation_count;

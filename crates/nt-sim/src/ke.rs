@@ -3,6 +3,7 @@
 pub(crate) mod dpc;
 pub(crate) mod event;
 mod irql;
+pub(crate) mod processor;
 pub(crate) mod spin_lock;
 pub(crate) mod timer;
 mod wait;

@@ -160,6 +160,8 @@ rules! {
     REFERENCE_LEAK = 0x18, 0;
     /// Run-down protection released more often than acquired, or used before it was initialized (REFERENCE_BY_POINTER).
     RUNDOWN_UNBALANCED = 0x18, 1;
+    /// Cache-aware run-down protection freed while somebody uses it (REFERENCE_BY_POINTER).
+    RUNDOWN_FREED_IN_USE = 0x18, 2;
     /// A handle that is not open (INVALID_KERNEL_HANDLE).
     HANDLE_INVALID = 0x93, 0;
 

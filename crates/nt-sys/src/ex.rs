@@ -27,6 +27,13 @@ pub struct EX_RUNDOWN_REF {
     pub Count: usize,
 }
 
+/// Run-down protection whose users are counted on each processor; its inside belongs to the kernel.
+#[repr(C)]
+#[derive(Debug)]
+pub struct EX_RUNDOWN_REF_CACHE_AWARE {
+    _opaque: [u8; 0],
+}
+
 const _: () = assert!(size_of::<EX_RUNDOWN_REF>() == 8 && align_of::<EX_RUNDOWN_REF>() == 8);
 
 #[cfg_attr(windows, link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim"))]
@@ -72,4 +79,34 @@ unsafe extern "system-unwind" {
     /// # IRQL
     /// `<= APC_LEVEL`.
     pub fn ExWaitForRundownProtectionRelease(RunRef: *mut EX_RUNDOWN_REF);
+
+    /// Makes run-down protection with a count for each processor, in pool of this type; null when there is none.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`.
+    pub fn ExAllocateCacheAwareRundownProtection(PoolType: i32, PoolTag: u32) -> *mut EX_RUNDOWN_REF_CACHE_AWARE;
+
+    /// Frees what [`ExAllocateCacheAwareRundownProtection`] made.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`: the page gives none, so that of the allocation.
+    pub fn ExFreeCacheAwareRundownProtection(RunRefCacheAware: *mut EX_RUNDOWN_REF_CACHE_AWARE);
+
+    /// Tries to become a user of the object; false once run-down has begun.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`, when the block is nonpaged (the page of the `Ex` variant says so).
+    pub fn ExAcquireRundownProtectionCacheAware(RunRefCacheAware: *mut EX_RUNDOWN_REF_CACHE_AWARE) -> BOOLEAN;
+
+    /// Ends one use, on whichever processor.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`, when the block is nonpaged.
+    pub fn ExReleaseRundownProtectionCacheAware(RunRefCacheAware: *mut EX_RUNDOWN_REF_CACHE_AWARE);
+
+    /// Refuses new users and waits for the present ones.
+    ///
+    /// # IRQL
+    /// `<= APC_LEVEL`, as [`ExWaitForRundownProtectionRelease`].
+    pub fn ExWaitForRundownProtectionReleaseCacheAware(RunRefCacheAware: *mut EX_RUNDOWN_REF_CACHE_AWARE);
 }

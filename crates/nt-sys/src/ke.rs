@@ -74,7 +74,17 @@ pub struct KDPC {
     pub DpcData: *mut c_void,
 }
 
+/// A processor, as a place in its group.
+#[repr(C)]
+#[derive(Debug)]
+pub struct PROCESSOR_NUMBER {
+    pub Group: u16,
+    pub Number: u8,
+    pub Reserved: u8,
+}
+
 const _: () = {
+    assert!(size_of::<PROCESSOR_NUMBER>() == 4);
     assert!(size_of::<DISPATCHER_HEADER>() == 24);
     assert!(offset_of!(DISPATCHER_HEADER, SignalState) == 4);
     assert!(offset_of!(DISPATCHER_HEADER, WaitListHead) == 8);
@@ -223,6 +233,12 @@ unsafe extern "system-unwind" {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     pub fn KeFlushQueuedDpcs();
+
+    /// Number of the current processor among all of the machine; its place in its group too, unless null.
+    ///
+    /// # IRQL
+    /// Any. Below `DISPATCH_LEVEL` the thread may go on on another processor at once.
+    pub fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> u32;
 
     /// Stops the machine.
     ///

@@ -19,6 +19,7 @@ pub mod irql;
 pub mod lock;
 pub mod pool;
 pub mod process;
+pub mod processor;
 pub mod queue;
 pub mod rundown;
 pub mod security;

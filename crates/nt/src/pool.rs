@@ -12,7 +12,7 @@ use nt_sys::ex::{ExAllocatePool2, ExFreePoolWithTag, POOL_FLAG_NON_PAGED};
 pub struct Tag(pub [u8; 4]);
 
 impl Tag {
-    const fn code(self) -> u32 {
+    pub(crate) const fn code(self) -> u32 {
         u32::from_le_bytes(self.0)
     }
 }

@@ -46,7 +46,7 @@ pub extern "system-unwind" fn ExAllocatePoolWithTag(kind: i32, size: usize, tag:
     allocate("ExAllocatePoolWithTag", kind == PagedPool, FRESH, size, tag)
 }
 
-fn allocate(function: &'static str, paged: bool, fill: u8, size: usize, tag: u32) -> *mut c_void {
+pub(super) fn allocate(function: &'static str, paged: bool, fill: u8, size: usize, tag: u32) -> *mut c_void {
     let irql = thread::irql();
     let bytes = tag.to_le_bytes();
     let broken = if size == 0 {
