@@ -8,6 +8,7 @@
 #![expect(unsafe_code, reason = "calls a classify function as the filter engine does, and counts allocations")]
 
 mod classify;
+mod contention;
 mod fill;
 mod handoff;
 mod heap;
@@ -31,6 +32,7 @@ type Measure = fn(&mut Table);
 /// What is measured, by name.
 const MEASURES: &[(&str, Measure)] = &[
     ("classify", classify::measure),
+    ("contention", contention::measure),
     ("matching", matching::measure),
     ("handoff", handoff::measure),
     ("memory", memory::measure),
