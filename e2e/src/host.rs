@@ -7,6 +7,8 @@ pub(crate) struct KernelHost;
 
 impl Host for KernelHost {
     fn irql(&self) -> u8 {
+        // Every function of the filter engine looks at the level first.
+        nt_sim::point();
         nt_sim::irql()
     }
 

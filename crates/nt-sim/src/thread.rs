@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use nt_sys::ps::EPROCESS;
 use nt_sys::types::{DISPATCH_LEVEL, HIGH_LEVEL, KIRQL, PASSIVE_LEVEL};
 
-use crate::{rules, verifier};
+use crate::{point, rules, verifier};
 
 pub(crate) struct Thread {
     pub(crate) irql: Cell<KIRQL>,
@@ -22,16 +22,15 @@ pub(crate) struct Thread {
     system: Cell<bool>,
 }
 
+#[cfg(not(feature = "shuttle"))]
 thread_local! {
-    static THREAD: Thread = const {
-        Thread {
-            irql: Cell::new(PASSIVE_LEVEL),
-            locks: Cell::new(0),
-            id: Cell::new(0),
-            process: Cell::new(null_mut()),
-            system: Cell::new(false),
-        }
-    };
+    static THREAD: Thread = const { Thread::NEW };
+    static PRESENCE: Presence = Presence::enter();
+}
+
+#[cfg(feature = "shuttle")]
+shuttle::thread_local! {
+    static THREAD: Thread = Thread::NEW;
     static PRESENCE: Presence = Presence::enter();
 }
 
@@ -55,6 +54,14 @@ impl Drop for Presence {
 }
 
 impl Thread {
+    const NEW: Self = Self {
+        irql: Cell::new(PASSIVE_LEVEL),
+        locks: Cell::new(0),
+        id: Cell::new(0),
+        process: Cell::new(null_mut()),
+        system: Cell::new(false),
+    };
+
     #[inline]
     pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
         THREAD.with(f)
@@ -206,6 +213,7 @@ pub fn on_dispatch<R>(f: impl FnOnce() -> R) -> R {
 /// Checks a function's documented maximum.
 #[inline]
 pub(crate) fn require_irql(function: &'static str, max: KIRQL) {
+    point::point();
     let irql = irql();
     if irql > max {
         verifier::report(rules::IRQL, format!("{function} at IRQL {irql}, allowed up to {max}"));

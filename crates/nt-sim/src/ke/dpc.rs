@@ -10,7 +10,7 @@ use nt_sys::types::{DISPATCH_LEVEL, PASSIVE_LEVEL};
 
 use crate::global::{Global, Ptr};
 use crate::thread::{self, Context};
-use crate::{rules, verifier, wait};
+use crate::{point, rules, verifier, wait};
 
 /// `KDPC::Type` of an initialized record.
 const DPC_OBJECT: u8 = 0x13;
@@ -49,7 +49,7 @@ pub extern "system-unwind" fn KeFlushQueuedDpcs() {
     thread::require_irql("KeFlushQueuedDpcs", PASSIVE_LEVEL);
     while run_one() {}
     while RUNNING.load(Ordering::SeqCst) != 0 && !verifier::stopped() {
-        std::thread::yield_now();
+        point::give_way();
     }
 }
 

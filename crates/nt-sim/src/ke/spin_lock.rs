@@ -13,7 +13,7 @@ use nt_sys::types::{DISPATCH_LEVEL, KIRQL};
 
 use crate::rules::{self, Rule};
 use crate::thread::{self, Thread};
-use crate::verifier;
+use crate::{point, verifier};
 
 /// High 8 bits of a held lock's word; the next 16 are of its address.
 const MAGIC: usize = 0x51 << 56;
@@ -31,6 +31,7 @@ const HANG: Duration = Duration::from_secs(10);
 /// `lock` points to a lock that stays valid while it is held.
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn KeAcquireSpinLockRaiseToDpc(lock: *mut KSPIN_LOCK) -> KIRQL {
+    point::point();
     Thread::with(|thread| {
         let old = thread.irql.get();
         if old > DISPATCH_LEVEL {
@@ -57,6 +58,7 @@ pub unsafe extern "system-unwind" fn KeReleaseSpinLock(lock: *mut KSPIN_LOCK, ne
         give_back(unsafe { word(lock) }, RAISED | usize::from(new), thread);
         thread.irql.set(new);
     });
+    point::point();
 }
 
 /// Takes the lock at `DISPATCH_LEVEL`.
@@ -65,6 +67,7 @@ pub unsafe extern "system-unwind" fn KeReleaseSpinLock(lock: *mut KSPIN_LOCK, ne
 /// As for [`KeAcquireSpinLockRaiseToDpc`].
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn KeAcquireSpinLockAtDpcLevel(lock: *mut KSPIN_LOCK) {
+    point::point();
     Thread::with(|thread| {
         if thread.irql.get() < DISPATCH_LEVEL {
             violation(rules::LOCK_ACQUIRED_TOO_LOW, lock, thread);
@@ -87,6 +90,7 @@ pub unsafe extern "system-unwind" fn KeReleaseSpinLockFromDpcLevel(lock: *mut KS
         // SAFETY: the caller's promise.
         give_back(unsafe { word(lock) }, 0, thread);
     });
+    point::point();
 }
 
 /// Whether the word at an address is a held lock. Everything in it has to be right: a driver's tables are millions of words
@@ -138,7 +142,7 @@ fn contend(lock: &AtomicUsize, word: usize, thread: &Thread) {
             return;
         }
         hint::spin_loop();
-        std::thread::yield_now();
+        point::give_way();
     }
 }
 

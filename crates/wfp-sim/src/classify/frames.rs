@@ -27,40 +27,46 @@ pub(crate) enum PendAttempt {
     Pended,
 }
 
+#[cfg(not(feature = "shuttle"))]
 thread_local! {
     static FRAMES: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+}
+
+#[cfg(feature = "shuttle")]
+shuttle::thread_local! {
+    static FRAMES: RefCell<Vec<Frame>> = RefCell::new(Vec::new());
 }
 
 /// Keeps a frame on the stack.
 pub(crate) struct Entered(());
 
 pub(crate) fn enter(frame: Frame) -> Entered {
-    FRAMES.with_borrow_mut(|frames| frames.push(frame));
+    FRAMES.with(|frames| frames.borrow_mut().push(frame));
     Entered(())
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let frame = FRAMES.with_borrow_mut(Vec::pop);
+        let frame = FRAMES.with(|frames| frames.borrow_mut().pop());
         drop(frame);
     }
 }
 
 /// Looks at the innermost frame.
 pub(crate) fn innermost<R>(look: impl FnOnce(Option<&mut Frame>) -> R) -> R {
-    FRAMES.with_borrow_mut(|frames| look(frames.last_mut()))
+    FRAMES.with(|frames| look(frames.borrow_mut().last_mut()))
 }
 
 pub(crate) fn is_in_classify() -> bool {
-    FRAMES.with_borrow(|frames| !frames.is_empty())
+    FRAMES.with(|frames| !frames.borrow().is_empty())
 }
 
 /// Whether `callout` is running on this thread.
 pub(crate) fn is_in_callout(id: u32) -> bool {
-    FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.callout.id == id))
+    FRAMES.with(|frames| frames.borrow().iter().any(|frame| frame.callout.id == id))
 }
 
 /// Whether a classify of `flow` is running on this thread.
 pub(crate) fn is_in_flow(id: u64) -> bool {
-    FRAMES.with_borrow(|frames| frames.iter().any(|frame| frame.flow.as_ref().is_some_and(|flow| flow.id == id)))
+    FRAMES.with(|frames| frames.borrow().iter().any(|frame| frame.flow.as_ref().is_some_and(|flow| flow.id == id)))
 }

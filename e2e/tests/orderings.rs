@@ -1,0 +1,257 @@
+//! Every ordering matters: a scheduler explores how threads interleave in the driver, call by call.
+//!
+//! Built with the feature `shuttle` only (docs.rs `shuttle`): between two calls of the kernel or of the filter engine any
+//! other thread may go on (`nt_sim::point`), and the scheduler tries orderings at random and by priorities, from seeds. A
+//! failure prints its schedule, which `SHUTTLE_SCHEDULE=... cargo test -p e2e --features shuttle --test orderings NAME`
+//! repeats step by step.
+//!
+//! Each scene lets a few threads do one thing each to the same held operation. Whatever the order: every connection has one
+//! outcome, told once; every call comes back once; the books balance; and the emulators find nothing left.
+//!
+//! Neighbours: `races` has real threads and many more of them.
+
+use e2e::{ClassifyIrql, Connect, ConnectSpec, Knobs, Machine, Options, Outcome, Program, Service, WSAEACCES};
+use shuttle::rand::Rng;
+use shuttle::scheduler::{PctScheduler, RandomScheduler, ReplayScheduler};
+use shuttle::{Config, Runner, thread};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use wire::settings::{Fallback, Settings};
+use wire::verdict::{Answer, RequestId, Verdict};
+
+/// Orderings of one scene in the test run, by each of the two schedulers; more by `ORDERINGS`.
+const ORDERINGS: usize = 400;
+/// How many times a priority changes within one ordering.
+const DEPTH: usize = 3;
+
+const DEADLINE_MS: u64 = 20;
+
+/// Explores a scene.
+fn explore(scene: fn()) {
+    let config = || {
+        let mut config = Config::new();
+        // Tests boot whole machines on the stack of an explored thread.
+        config.stack_size = 1 << 20;
+        config
+    };
+    if let Ok(schedule) = std::env::var("SHUTTLE_SCHEDULE") {
+        Runner::new(ReplayScheduler::new_from_encoded(&schedule), config()).run(scene);
+        return;
+    }
+    let orderings = std::env::var("ORDERINGS").ok().and_then(|text| text.parse().ok()).unwrap_or(ORDERINGS);
+    Runner::new(RandomScheduler::new(orderings), config()).run(scene);
+    Runner::new(PctScheduler::new(DEPTH, orderings), config()).run(scene);
+}
+
+/// A machine with a service and a program.
+struct Scene {
+    machine: Arc<Machine>,
+    service: Arc<Service>,
+    program: Arc<Program>,
+}
+
+/// A connect whose outcomes are counted.
+struct Attempt {
+    connect: Connect,
+    told: Arc<AtomicUsize>,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut random = shuttle::rand::thread_rng();
+        let all = Knobs::all();
+        let machine = Machine::with_driver(Options {
+            knobs: all[random.gen_range(0..all.len())],
+            irql: [ClassifyIrql::Seeded, ClassifyIrql::Passive, ClassifyIrql::Dispatch][random.gen_range(0..3)],
+            seed: random.r#gen::<u64>() >> 1,
+            ..Options::default()
+        });
+        let service = machine.service(Settings {
+            fallback_outbound: Fallback::BLOCK,
+            deadline_ms: DEADLINE_MS as u32,
+            // Small tables: a machine is booted and verified for each ordering.
+            max_pended: 16,
+            max_pended_per_process: 16,
+            max_cached: 16,
+            ..Settings::INITIAL
+        });
+        let program = machine.program("racer.exe");
+        Self { machine: Arc::new(machine), service: Arc::new(service), program: Arc::new(program) }
+    }
+
+    fn connect(&self, remote: &str) -> Attempt {
+        let told = Arc::new(AtomicUsize::new(0));
+        let teller = Arc::clone(&told);
+        let spec = ConnectSpec::to(remote.parse().expect("an address")).then(move |_| {
+            teller.fetch_add(1, Ordering::SeqCst);
+        });
+        Attempt { connect: self.program.connect_with(self.machine.engine(), spec), told }
+    }
+
+    /// A connect that is held, and its request.
+    fn hold(&self, remote: &str) -> (Attempt, RequestId) {
+        let attempt = self.connect(remote);
+        self.machine.settle();
+        let id = self.service.take_one().id();
+        (attempt, id)
+    }
+
+    /// Lets everything that is due run, with every handle but the service's closed, and looks at the books.
+    fn end(self, attempts: &[&Attempt], allowed: &[Outcome]) {
+        self.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
+        for attempt in attempts {
+            let outcome = attempt.connect.outcome();
+            assert!(allowed.contains(&outcome), "{outcome:?}");
+            assert_eq!(attempt.told.load(Ordering::SeqCst), 1, "{outcome:?} was told once");
+        }
+        let stats = self.service.stats();
+        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
+        self.close();
+    }
+
+    fn close(self) {
+        drop(self.program);
+        Arc::into_inner(self.service).expect("nobody else has the service").close();
+        Arc::into_inner(self.machine).expect("nobody else has the machine").shutdown();
+    }
+}
+
+/// Runs each on a thread of its own and waits for all.
+macro_rules! together {
+    ($($body:expr),+ $(,)?) => {
+        for thread in [$(thread::spawn($body)),+] {
+            thread.join().expect("no thread fails");
+        }
+    };
+}
+
+const BLOCKED: Outcome = Outcome::Refused(WSAEACCES);
+
+#[test]
+fn a_connection_that_is_answered_while_its_socket_closes() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, id) = scene.hold("192.0.2.1:443");
+        let attempt = Arc::new(attempt);
+        let (service, closing) = (Arc::clone(&scene.service), Arc::clone(&attempt));
+        together!(move || drop(service.submit(&[Answer::once(id, Verdict::PERMIT)])), move || closing.connect.close(),);
+        scene.end(&[&attempt], &[Outcome::Connected, Outcome::Closed]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_answered_twice() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, id) = scene.hold("192.0.2.1:443");
+        let services = [Arc::clone(&scene.service), Arc::clone(&scene.service)];
+        let [one, other] = services.map(|service| {
+            move || {
+                let fate = service.submit(&[Answer::once(id, Verdict::PERMIT)]);
+                usize::from(fate == [wire::verdict::Outcome::ACCEPTED])
+            }
+        });
+        let accepted: usize = [thread::spawn(one), thread::spawn(other)]
+            .map(|thread| thread.join().expect("no thread fails"))
+            .iter()
+            .sum();
+        assert_eq!(accepted, 1, "one of them decided");
+        scene.end(&[&attempt], &[Outcome::Connected]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_answered_at_its_deadline() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, id) = scene.hold("192.0.2.1:443");
+        let (service, machine) = (Arc::clone(&scene.service), Arc::clone(&scene.machine));
+        together!(move || drop(service.submit(&[Answer::once(id, Verdict::PERMIT)])), move || machine
+            .advance(DEADLINE_MS + 50),);
+        scene.end(&[&attempt], &[Outcome::Connected, BLOCKED]);
+    });
+}
+
+#[test]
+fn a_connection_that_comes_while_a_call_is_parked_and_cancelled() {
+    explore(|| {
+        let scene = Scene::new();
+        let (service, program, machine) =
+            (Arc::clone(&scene.service), Arc::clone(&scene.program), Arc::clone(&scene.machine));
+        let told = Arc::new(AtomicUsize::new(0));
+        let teller = Arc::clone(&told);
+        let connecting = thread::spawn(move || {
+            let spec = ConnectSpec::to("192.0.2.1:443".parse().expect("an address")).then(move |_| {
+                teller.fetch_add(1, Ordering::SeqCst);
+            });
+            let connect = program.connect_with(machine.engine(), spec);
+            machine.settle();
+            connect
+        });
+        let parking = thread::spawn(move || {
+            let call = service.park();
+            call.cancel();
+            let (status, _) = call.wait();
+            let brought = status == nt_sys::status::STATUS_SUCCESS;
+            if brought { e2e::read_batch(&call).len() } else { 0 }
+        });
+        let connect = connecting.join().expect("no thread fails");
+        let brought = parking.join().expect("no thread fails");
+        scene.machine.settle();
+        assert_eq!(brought + scene.service.take().len(), 1, "the request was delivered once");
+        let attempt = Attempt { connect, told };
+        scene.end(&[&attempt], &[BLOCKED]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_answered_while_the_service_goes() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, id) = scene.hold("192.0.2.1:443");
+        let going = scene.machine.client();
+        let (service, machine) = (Arc::clone(&scene.service), Arc::clone(&scene.machine));
+        let Scene { machine: _, service: attached, program } = scene;
+        together!(
+            move || {
+                let fate = service.submit(&[Answer::once(id, Verdict::PERMIT)]);
+                assert_eq!(fate.len(), 1);
+                drop(service);
+            },
+            {
+                let machine = Arc::clone(&machine);
+                move || machine.settle()
+            },
+        );
+        Arc::into_inner(attached).expect("nobody else has the service").kill();
+        let scene = Scene { machine, service: Arc::new(going), program };
+        scene.end(&[&attempt], &[Outcome::Connected]);
+    });
+}
+
+#[test]
+fn a_connection_that_is_held_while_its_socket_closes_and_the_driver_unloads() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, _id) = scene.hold("192.0.2.1:443");
+        let attempt = Arc::new(attempt);
+        let Scene { machine, service, program } = scene;
+        Arc::into_inner(service).expect("nobody else has the service").close();
+        let late = {
+            let (machine, program) = (Arc::clone(&machine), Arc::clone(&program));
+            thread::spawn(move || program.connect(machine.engine(), "192.0.2.2:443"))
+        };
+        let closing = {
+            let attempt = Arc::clone(&attempt);
+            thread::spawn(move || attempt.connect.close())
+        };
+        assert!(machine.unload(), "no handle is open");
+        closing.join().expect("no thread fails");
+        let late = late.join().expect("no thread fails");
+        machine.settle();
+        assert!([Outcome::Connected, BLOCKED].contains(&late.outcome()), "{late:?}");
+        assert!([Outcome::Closed, BLOCKED].contains(&attempt.connect.outcome()));
+        drop((late, attempt, program));
+        Arc::into_inner(machine).expect("nobody else has the machine").shutdown();
+    });
+}
