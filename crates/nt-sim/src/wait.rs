@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nt_sys::types::DISPATCH_LEVEL;
 
@@ -193,7 +193,7 @@ fn sleep(seen: u64, _limit: Duration) -> bool {
 #[cfg(not(feature = "shuttle"))]
 fn sleep(seen: u64, limit: Duration) -> bool {
     let system = thread::is_system();
-    let started = Instant::now();
+    let started = std::time::Instant::now();
     let mut bell = bell();
     let was_idle = bell.is_idle();
     if bell.changes != seen {
