@@ -6,8 +6,8 @@ use nt::device::Device;
 use nt::status::Result;
 use nt::string::NameRef;
 use nt::wfp::callout::RegisteredCallout;
-use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer};
-use nt::wfp::{Guid, closure, connect};
+use nt::wfp::engine::{CalloutFilter, Marker, Role, Session, SubLayer};
+use nt::wfp::{Guid, authorize, closure};
 
 /// One callout: where it stands, who answers, and whether the answer counts.
 struct Row {
@@ -17,24 +17,46 @@ struct Row {
     name: NameRef,
     register: fn(&Device, Guid) -> Result<RegisteredCallout>,
     role: Role,
+    /// The key of the filter that [`Objects::recheck`] adds and deletes.
+    marker: Option<Guid>,
 }
 
 const ROWS: &[Row; COUNT] = &[
     Row {
         callout: names::CONNECT_V4,
         filter: names::CONNECT_V4_FILTER,
-        layer: connect::LAYER_V4,
+        layer: authorize::CONNECT_V4,
         name: nt::name!("Tollgate outbound IPv4"),
         register: RegisteredCallout::register::<Authorize>,
         role: Role::Decides,
+        marker: Some(names::CONNECT_V4_MARKER),
     },
     Row {
         callout: names::CONNECT_V6,
         filter: names::CONNECT_V6_FILTER,
-        layer: connect::LAYER_V6,
+        layer: authorize::CONNECT_V6,
         name: nt::name!("Tollgate outbound IPv6"),
         register: RegisteredCallout::register::<Authorize>,
         role: Role::Decides,
+        marker: Some(names::CONNECT_V6_MARKER),
+    },
+    Row {
+        callout: names::ACCEPT_V4,
+        filter: names::ACCEPT_V4_FILTER,
+        layer: authorize::ACCEPT_V4,
+        name: nt::name!("Tollgate inbound IPv4"),
+        register: RegisteredCallout::register::<Authorize>,
+        role: Role::Decides,
+        marker: Some(names::ACCEPT_V4_MARKER),
+    },
+    Row {
+        callout: names::ACCEPT_V6,
+        filter: names::ACCEPT_V6_FILTER,
+        layer: authorize::ACCEPT_V6,
+        name: nt::name!("Tollgate inbound IPv6"),
+        register: RegisteredCallout::register::<Authorize>,
+        role: Role::Decides,
+        marker: Some(names::ACCEPT_V6_MARKER),
     },
     Row {
         callout: names::CLOSURE_V4,
@@ -43,6 +65,7 @@ const ROWS: &[Row; COUNT] = &[
         name: nt::name!("Tollgate closure IPv4"),
         register: RegisteredCallout::register::<Closure>,
         role: Role::Observes,
+        marker: None,
     },
     Row {
         callout: names::CLOSURE_V6,
@@ -51,10 +74,11 @@ const ROWS: &[Row; COUNT] = &[
         name: nt::name!("Tollgate closure IPv6"),
         register: RegisteredCallout::register::<Closure>,
         role: Role::Observes,
+        marker: None,
     },
 ];
 
-const COUNT: usize = 4;
+const COUNT: usize = 6;
 
 /// All callouts, registered with the run-time engine. Unregistered when dropped; classifies may still be running then,
 /// and the slot of the driver's state waits for them.
@@ -75,12 +99,19 @@ pub(crate) fn register(device: &Device) -> Result<Registered> {
     Ok(Registered { _callouts: callouts })
 }
 
+/// What we have added to the filter engine. Gone when dropped.
+pub(crate) struct Objects {
+    session: Session,
+    /// Whether the markers are there.
+    is_marked: bool,
+}
+
 /// Adds provider, sublayer, callouts and filters in one transaction. The callouts must be registered already: a filter
 /// whose callout is not would block everything (R39).
 ///
 /// # IRQL
 /// `PASSIVE_LEVEL`.
-pub(crate) fn add_filters() -> Result<Session> {
+pub(crate) fn add_objects() -> Result<Objects> {
     let mut session = Session::open(names::TITLE)?;
     let mut transaction = session.begin()?;
     transaction.add_provider(names::PROVIDER, names::TITLE)?;
@@ -102,5 +133,35 @@ pub(crate) fn add_filters() -> Result<Session> {
         })?;
     }
     transaction.commit()?;
-    Ok(session)
+    Ok(Objects { session, is_marked: false })
+}
+
+impl Objects {
+    /// Makes the filter engine authorize every live flow once more, at its next packet (R16): a filter that decides nothing
+    /// comes to each layer where we authorize, or goes.
+    ///
+    /// # Errors
+    /// What the engine says; then nothing has changed, and the caller may try again.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(crate) fn recheck(&mut self) -> Result<()> {
+        let mut transaction = self.session.begin()?;
+        for (row, marker) in ROWS.iter().filter_map(|row| Some((row, row.marker?))) {
+            if self.is_marked {
+                transaction.delete_filter(marker)?;
+            } else {
+                transaction.add_marker(Marker {
+                    filter: marker,
+                    layer: row.layer,
+                    sublayer: names::SUBLAYER,
+                    provider: names::PROVIDER,
+                    name: row.name,
+                })?;
+            }
+        }
+        transaction.commit()?;
+        self.is_marked = !self.is_marked;
+        Ok(())
+    }
 }

@@ -86,6 +86,7 @@ fn submit(driver: &Tollgate, file: FileId, count: usize, bytes: &mut [u8]) -> us
         }
     }
     driver.complete_ready();
+    driver.look_at_live_flows();
     let head = OutcomesHead { count: u32::try_from(count).unwrap_or(u32::MAX), accepted };
     put(bytes, head.as_bytes()) + count
 }
@@ -96,7 +97,7 @@ fn attach(driver: &Tollgate, file: FileId, process_id: u64, hello: HelloCommand)
         driver_version: wire::VERSION,
         service_version: 0,
         reserved: 0,
-        capabilities: (Capabilities::HOLD_CONNECT).bits(),
+        capabilities: Capabilities::all().bits(),
         max_parked: MAX_PARKED as u32,
         attached_process_id: 0,
     };

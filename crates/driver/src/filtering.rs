@@ -2,16 +2,19 @@
 //!
 //! The callouts are registered while the driver is loaded. The session with the filters exists while the base filtering
 //! engine runs: at boot that may be later than us, and it can be restarted (R40).
+//!
+//! Only the worker changes the session once `start` is through, and `stop` after the worker's end; so whoever has taken it
+//! out of its lock to work with it misses nothing.
 
-use crate::callouts;
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::callouts::{self, Objects};
+use crate::drop_taken;
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use nt::debug::{self, Level};
 use nt::device::Device;
 use nt::driver::Driver;
 use nt::lock::SpinLock;
 use nt::status::Result;
 use nt::wfp::bfe::{self, Subscription};
-use nt::wfp::engine::Session;
 
 /// How many ticks of the timer lie between two attempts to add the filters.
 const RETRY_TICKS: u32 = 10;
@@ -20,7 +23,7 @@ const RETRY_TICKS: u32 = 10;
 pub(crate) struct Filtering {
     callouts: SpinLock<Option<callouts::Registered>>,
     subscription: SpinLock<Option<Subscription>>,
-    session: SpinLock<Option<Session>>,
+    objects: SpinLock<Option<Objects>>,
     up: AtomicBool,
     /// `start` is through; before, the worker keeps out of its way.
     started: AtomicBool,
@@ -28,6 +31,10 @@ pub(crate) struct Filtering {
     lost: AtomicBool,
     /// Ticks until the worker is to try again to add the filters; zero when it need not.
     retry_in: AtomicU32,
+    /// The filter engine shall look at all live flows again.
+    recheck_wanted: AtomicBool,
+    /// How often it was made to.
+    rechecked: AtomicU64,
 }
 
 impl Filtering {
@@ -35,11 +42,13 @@ impl Filtering {
         Self {
             callouts: SpinLock::new(None),
             subscription: SpinLock::new(None),
-            session: SpinLock::new(None),
+            objects: SpinLock::new(None),
             up: AtomicBool::new(false),
             started: AtomicBool::new(false),
             lost: AtomicBool::new(false),
             retry_in: AtomicU32::new(0),
+            recheck_wanted: AtomicBool::new(false),
+            rechecked: AtomicU64::new(0),
         }
     }
 
@@ -52,7 +61,7 @@ impl Filtering {
         *self.callouts.lock() = Some(callouts::register(device)?);
         *self.subscription.lock() = Some(Subscription::new::<D>(device)?);
         if bfe::is_running() {
-            self.put(callouts::add_filters()?);
+            self.put(callouts::add_objects()?);
         } else {
             debug::print(Level::Warning, format_args!("Tollgate: waiting for the base filtering engine"));
         }
@@ -65,7 +74,7 @@ impl Filtering {
     /// # IRQL
     /// `PASSIVE_LEVEL`, and not from a notification.
     pub(crate) fn unsubscribe(&self) {
-        crate::take(&self.subscription);
+        drop_taken(&self.subscription);
     }
 
     /// Removes the filters, then the callouts.
@@ -74,8 +83,8 @@ impl Filtering {
     /// `PASSIVE_LEVEL`.
     pub(crate) fn stop(&self) {
         self.up.store(false, Ordering::Relaxed);
-        crate::take(&self.session);
-        crate::take(&self.callouts);
+        drop_taken(&self.objects);
+        drop_taken(&self.callouts);
     }
 
     /// Notes a change of the base filtering engine; [`Filtering::follow`] acts on it.
@@ -97,14 +106,14 @@ impl Filtering {
         self.retry_in.store(0, Ordering::Relaxed);
         if self.lost.swap(false, Ordering::AcqRel) {
             self.up.store(false, Ordering::Relaxed);
-            crate::take(&self.session);
+            drop_taken(&self.objects);
             debug::print(Level::Warning, format_args!("Tollgate: the base filtering engine stopped"));
         }
         if self.is_up() || !bfe::is_running() {
             return;
         }
-        match callouts::add_filters() {
-            Ok(session) => self.put(session),
+        match callouts::add_objects() {
+            Ok(objects) => self.put(objects),
             Err(status) => {
                 debug::print(Level::Error, format_args!("Tollgate: cannot add filters: {status:?}"));
                 self.retry_in.store(RETRY_TICKS, Ordering::Relaxed);
@@ -122,8 +131,43 @@ impl Filtering {
         self.retry_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ticks| ticks.checked_sub(1)) == Ok(1)
     }
 
-    fn put(&self, session: Session) {
-        *self.session.lock() = Some(session);
+    /// The filter engine shall look at all live flows again, as soon as it can be told.
+    pub(crate) fn want_recheck(&self) {
+        self.recheck_wanted.store(true, Ordering::Release);
+    }
+
+    /// Tells it, if that is wanted. Runs in the worker only; what fails is tried again at the next tick.
+    ///
+    /// # IRQL
+    /// `PASSIVE_LEVEL`.
+    pub(crate) fn recheck(&self) {
+        if !self.is_up() || !self.recheck_wanted.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        // The engine is called with no lock held.
+        let Some(mut objects) = self.objects.lock().take() else { return self.want_recheck() };
+        match objects.recheck() {
+            Ok(()) => drop(self.rechecked.fetch_add(1, Ordering::Relaxed)),
+            Err(status) => {
+                debug::print(Level::Warning, format_args!("Tollgate: cannot have live flows looked at: {status:?}"));
+                self.want_recheck();
+            }
+        }
+        *self.objects.lock() = Some(objects);
+    }
+
+    /// How often the filter engine was told.
+    pub(crate) fn rechecked(&self) -> u64 {
+        self.rechecked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the worker has something to try again at this tick.
+    pub(crate) fn recheck_is_due(&self) -> bool {
+        self.is_up() && self.recheck_wanted.load(Ordering::Acquire)
+    }
+
+    fn put(&self, objects: Objects) {
+        *self.objects.lock() = Some(objects);
         self.up.store(true, Ordering::Relaxed);
         debug::print(Level::Trace, format_args!("Tollgate: filters are in place"));
     }

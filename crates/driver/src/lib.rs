@@ -1,8 +1,9 @@
 //! The Tollgate callout driver: where `gate`, which thinks, meets `nt`, which knows Windows.
 //!
-//! The way of a connection: `ale` (classify, pend) - `delivery` (the service hears of it) - `control` (the service
-//! answers) - [`Tollgate::complete_ready`] - `ale` again (reauthorize, verdict). `callouts` registers us with the filter
-//! engine; `filtering` follows the base filtering engine up and down.
+//! The way of a connection: `ale` (classify, keep its packet, pend) - `delivery` (the service hears of it) - `control` (the
+//! service answers) - `letting_go` (complete) - `ale` again (reauthorize, verdict) - `letting_go` again (inject the packet).
+//! `closures` has the sockets that must wait for that. `callouts` registers us with the filter engine; `filtering` follows
+//! the base filtering engine up and down.
 //!
 //! Invariants: the gate's lock is never held across a call into the filter engine or a request completion (R7); every
 //! allocation is made at `PASSIVE_LEVEL`, outside the lock; `stop` leaves nothing held and nothing registered.
@@ -14,13 +15,18 @@
 
 mod ale;
 mod callouts;
+mod closures;
 mod control;
 mod delivery;
 mod filtering;
+mod kept;
+mod letting_go;
 mod memory;
 mod names;
 
+use crate::closures::Closures;
 use crate::filtering::Filtering;
+use crate::kept::Kept;
 use crate::memory::Pool;
 use gate::{Busy, Gate, Instant, Owner, Room};
 use nt::debug::{self, Level};
@@ -34,6 +40,7 @@ use nt::status::{Result, Status};
 use nt::string::NameRef;
 use nt::time::{Clock, sleep_ms};
 use nt::timer::PeriodicTimer;
+use nt::wfp::inject::Injector;
 use nt::wfp::pend::Pended;
 use nt::work::Worker;
 use wire::settings::Settings;
@@ -47,9 +54,12 @@ const STOP_WAIT_MS: u32 = 1_000;
 /// The loaded driver.
 pub struct Tollgate {
     clock: Clock,
-    gate: SpinLock<Gate<Pended, Pool>>,
+    gate: SpinLock<Gate<Pended, Kept, Pool>>,
     /// The service's parked `NEXT_REQUESTS` calls.
     parked: IrpQueue,
+    closures: Closures,
+    /// After the gate, whose packets need it no more when it waits for those that are on their way.
+    injector: Injector,
     worker: Worker<Self>,
     filtering: Filtering,
     timer: SpinLock<Option<PeriodicTimer>>,
@@ -77,6 +87,8 @@ impl Driver for Tollgate {
             clock,
             gate: SpinLock::new(gate),
             parked: IrpQueue::new(),
+            closures: Closures::new()?,
+            injector: Injector::new()?,
             worker,
             filtering: Filtering::new(),
             timer: SpinLock::new(None),
@@ -98,9 +110,9 @@ impl Driver for Tollgate {
     /// that the fallback is what decides about it, then the filters go, then the callouts (R45, and 2.8 of the same
     /// rules: filters that outlive their callout block everything).
     fn stop(&self) {
-        take(&self.link);
+        drop_taken(&self.link);
         self.filtering.unsubscribe();
-        take(&self.timer);
+        drop_taken(&self.timer);
         self.gate.lock().drain(self.now());
         self.complete_ready();
         self.worker.stop();
@@ -133,11 +145,14 @@ impl Driver for Tollgate {
         self.filtering.follow();
         self.gate.lock().handle_timeout(self.now());
         self.complete_ready();
+        self.close_waiting();
+        self.note_recheck();
+        self.filtering.recheck();
         self.deliver();
     }
 
     fn tick(&self) {
-        if self.filtering.retry_is_due() || self.has_work() {
+        if self.filtering.retry_is_due() || self.filtering.recheck_is_due() || self.has_work() {
             self.kick();
         }
     }
@@ -165,41 +180,13 @@ impl Tollgate {
         self.worker.kick();
     }
 
-    /// Completes every operation that has been decided. Each completion may come back into `ale::connect` on this
-    /// thread, so the lock is taken anew for each.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL`, with no lock held.
-    fn complete_ready(&self) {
-        while let Some(operation) = self.next_completion() {
-            operation.complete();
-        }
-    }
-
-    fn next_completion(&self) -> Option<Pended> {
-        self.gate.lock().poll_completion(self.now())
-    }
-
-    /// The same for one socket.
-    ///
-    /// # IRQL
-    /// `<= DISPATCH_LEVEL`, with no lock held.
-    fn complete_ready_of(&self, endpoint: u64) {
-        while let Some(operation) = self.next_completion_of(endpoint) {
-            operation.complete();
-        }
-    }
-
-    fn next_completion_of(&self, endpoint: u64) -> Option<Pended> {
-        self.gate.lock().poll_completion_of(self.now(), endpoint)
-    }
-
     fn wait_for_reauthorizations(&self) {
         let until = self.now().after_millis(STOP_WAIT_MS);
         loop {
             // A classify that was pending its operation during the drain hands it in late, and the worker has stopped.
             self.complete_ready();
-            if !self.gate.lock().has_records() || self.now() >= until {
+            let is_over = !self.gate.lock().has_records() && self.closures.count() == 0;
+            if is_over || self.now() >= until {
                 return;
             }
             sleep_ms(1);
@@ -213,6 +200,7 @@ impl Tollgate {
     fn attach(&self, handle: u64, process_id: u64, settings: Settings) -> Result<core::result::Result<(), Busy>> {
         let mut room = self.room(&settings)?;
         let attached = self.gate.lock().attach(self.now(), Owner { process_id, handle }, settings, &mut room);
+        self.look_at_live_flows();
         Ok(attached)
     }
 
@@ -223,28 +211,55 @@ impl Tollgate {
     fn configure(&self, handle: u64, settings: Settings) -> Result<()> {
         // Dropped after the lock is released.
         let mut room = self.room(&settings)?;
-        let mut gate = self.gate.lock();
-        if !gate.is_attached(handle) {
-            return Err(Status::INVALID_DEVICE_STATE);
+        {
+            let mut gate = self.gate.lock();
+            if !gate.is_attached(handle) {
+                return Err(Status::INVALID_DEVICE_STATE);
+            }
+            gate.configure(self.now(), settings, &mut room);
         }
-        gate.configure(self.now(), settings, &mut room);
+        self.look_at_live_flows();
         Ok(())
     }
 
+    /// When the gate knows something new about live flows, the worker has the filter engine look at all of them again.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`, with no lock held.
+    fn look_at_live_flows(&self) {
+        if self.note_recheck() {
+            self.kick();
+        }
+    }
+
+    /// Takes over the gate's wish; whether it had one.
+    fn note_recheck(&self) -> bool {
+        let is_wanted = self.gate.lock().poll_recheck();
+        if is_wanted {
+            self.filtering.want_recheck();
+        }
+        is_wanted
+    }
+
     /// The memory for new settings, allocated outside the lock; what they replace is freed with it.
-    fn room(&self, settings: &Settings) -> Result<Room<Pended, Pool>> {
+    fn room(&self, settings: &Settings) -> Result<Room<Pended, Kept, Pool>> {
         let current = *self.gate.lock().settings();
         Room::new(&current, settings).map_err(|_| Status::INSUFFICIENT_RESOURCES)
     }
 
     fn stats(&self) -> Stats {
-        let filtering = u8::from(self.filtering.is_up());
-        Stats { filtering, ..self.gate.lock().stats(self.now()) }
+        Stats {
+            filtering: self.filtering.is_up().into(),
+            rechecked: self.filtering.rechecked(),
+            inject_failed: self.injector.failed(),
+            closures_held: self.closures.total(),
+            ..self.gate.lock().stats(self.now())
+        }
     }
 }
 
 /// Drops what is in the lock after the lock is released: these things wait, or call the kernel, when they go.
-fn take<T>(lock: &SpinLock<Option<T>>) {
+fn drop_taken<T>(lock: &SpinLock<Option<T>>) {
     let taken = lock.lock().take();
     drop(taken);
 }

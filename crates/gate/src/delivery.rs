@@ -9,12 +9,13 @@ use crate::Gate;
 use crate::flow::{Flow, Subject};
 use crate::memory::Memory;
 use crate::outgoing::Outgoing;
+use crate::packets::Packets;
 use crate::reports::Report;
 use crate::time::Instant;
 use wire::request::{Because, RequestFlags};
 use wire::verdict::Verdict;
 
-impl<P, M: Memory> Gate<P, M> {
+impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// Whether anything waits for delivery.
     pub fn has_requests(&self) -> bool {
         self.pending.queued_count() > 0 || self.reports.len() > 0

@@ -21,7 +21,8 @@ pub struct FlowKey {
     pub direction: Direction,
     /// The IP protocol number.
     pub protocol: u8,
-    /// The transport endpoint handle; `0` unknown. Held operations are found by it, so flows without should not be held.
+    /// The transport endpoint handle, or that of its parent, the listening socket, if it has one; `0` unknown. Held
+    /// operations are found by it, so flows without should not be held.
     pub endpoint: u64,
     /// The remote address.
     pub remote: Address,
@@ -34,6 +35,8 @@ pub struct FlowKey {
 pub struct Flow<'a> {
     /// The flow.
     pub key: FlowKey,
+    /// The transport endpoint handle itself; that in the key may be its parent's.
+    pub own_endpoint: u64,
     /// The network compartment.
     pub compartment: u32,
     /// The local address.
@@ -59,8 +62,11 @@ pub struct Flow<'a> {
 /// Whether the operation behind a classify can be held at all. The caller knows: rights, handles, protocol.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Ability {
-    /// It can be pended.
-    Hold,
+    /// It can be pended. Copies of its packet cost at least `packet_bytes`; `0` when it has none, as a TCP connect.
+    Hold {
+        /// Bytes, all that is needed to keep it included.
+        packet_bytes: u32,
+    },
     /// It must be answered at once; the service gets a report.
     ReportOnly,
 }

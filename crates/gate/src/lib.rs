@@ -26,45 +26,62 @@
 extern crate std;
 
 mod cache;
+mod closing;
+mod completing;
 mod delivery;
 mod facts;
 mod flow;
 #[cfg(test)]
 mod heap;
 mod ids;
+mod index;
 mod list;
 mod live;
 mod memory;
 mod outgoing;
+mod packets;
 mod pathhash;
 mod pending;
+mod policy;
 mod processes;
 mod programs;
+mod reauthorizing;
+mod record;
 mod reports;
 mod service;
 mod sets;
 mod siphash;
+mod slots;
 mod stamps;
+mod tickets;
 mod time;
 
+pub use closing::{Closing, Closure};
+pub use completing::{Completion, Then};
 pub use flow::{Ability, Flow, FlowKey};
 pub use memory::{Memory, OutOfMemory};
 pub use outgoing::Outgoing;
+pub use packets::{Packets, Released};
+pub use reauthorizing::Reauthorized;
 pub use service::{Busy, Owner, Room};
+pub use tickets::Ticket;
 pub use time::Instant;
 
 use cache::{Cache, CacheRoom};
 use facts::Facts;
 use flow::Subject;
 use ids::Ids;
-use live::{Live, LiveFlows};
-use pending::{PendTable, Stage};
+use live::LiveFlows;
+use packets::Kept;
+use pending::{New, PendTable, Stage};
+use policy::{Policy, TCP};
 use programs::Programs;
 use reports::Reports;
 use siphash::SipKey;
+use tickets::Tickets;
 use wire::request::{Because, Direction};
-use wire::settings::{Fallback, Settings};
-use wire::stats::{Doors, Stats};
+use wire::settings::Settings;
+use wire::stats::Stats;
 use wire::verdict::{RequestId, Verdict};
 
 /// How long a decided operation's verdict waits for its reauthorize.
@@ -80,27 +97,19 @@ pub enum Action {
     Permit,
     /// Block it.
     Block,
-    /// Pend the operation, then say how that went: [`Gate::handle_pended`] or [`Gate::handle_pend_failed`].
+    /// Copy its packet, if it has one, and pend it, then say how that went: [`Gate::handle_pended`] or
+    /// [`Gate::handle_pend_failed`].
     Pend(RequestId),
+    /// A further packet of an operation that is held: copy it, hand it in ([`Gate::handle_joined`]), block and absorb it.
+    Join(RequestId),
+    /// The same, but there is no room or no use for a copy: block and absorb it.
+    Absorb,
 }
 
 impl From<Verdict> for Action {
     fn from(verdict: Verdict) -> Self {
         if verdict == Verdict::PERMIT { Self::Permit } else { Self::Block }
     }
-}
-
-/// What to do with a reauthorize.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Reauthorized {
-    /// It follows a completion of ours: this is the verdict.
-    Verdict(Verdict),
-    /// Somebody else caused it while the connection is held: block and absorb it. The connection stays held.
-    Waiting,
-    /// A live flow, and this is what was said about it.
-    Cached(Verdict),
-    /// A live flow of which nothing is known: leave it alone.
-    Leave,
 }
 
 /// What became of a pended operation that was handed in.
@@ -112,28 +121,32 @@ pub enum Pended {
     Ready,
 }
 
-/// The state machine. `P` is what the caller keeps to complete an operation, `M` where its tables live.
-pub struct Gate<P, M: Memory> {
+/// The state machine. `P` is what the caller keeps to complete an operation, `K` its packets, `M` where its tables live.
+pub struct Gate<P, K, M: Memory> {
     sip: SipKey,
     ids: Ids,
     settings: Settings,
     owner: Option<Owner>,
     draining: bool,
     latest: Instant,
-    pending: PendTable<P, M>,
+    pending: PendTable<P, K, M>,
+    kept: Kept<K>,
+    tickets: Tickets,
     cache: Cache<M>,
     live: LiveFlows<M>,
     programs: Programs<M>,
     reports: Reports<M>,
     /// Reports dropped since the service was last told.
     untold_drops: u32,
+    /// Live flows are to be asked about again.
+    recheck: bool,
     /// The counters; what is true only now is filled in by [`Gate::stats`].
     counters: Stats,
 }
 
-impl<P, M: Memory> Gate<P, M> {
-    /// What one held connection costs at most, in bytes.
-    pub const BYTES_PER_RECORD: usize = PendTable::<P, M>::BYTES_PER_RECORD;
+impl<P, K: Packets, M: Memory> Gate<P, K, M> {
+    /// What one held operation costs at most, in bytes, its packets not counted.
+    pub const BYTES_PER_RECORD: usize = PendTable::<P, K, M>::BYTES_PER_RECORD;
 
     /// A gate with no service. `seed` keys its hashes and ids and must be random.
     pub fn new(seed: [u64; 2], settings: Settings) -> Result<Self, OutOfMemory> {
@@ -146,11 +159,14 @@ impl<P, M: Memory> Gate<P, M> {
             draining: false,
             latest: Instant::default(),
             pending: PendTable::new(settings.max_pended as usize)?,
+            kept: Kept::new(),
+            tickets: Tickets::new(),
             cache: Cache::new(CacheRoom::new(settings.max_cached as usize)?)?,
             live: LiveFlows::new()?,
             programs: Programs::new(sip)?,
             reports: Reports::new()?,
             untold_drops: 0,
+            recheck: false,
             counters: Stats { version: wire::VERSION, ..Stats::default() },
         })
     }
@@ -158,22 +174,35 @@ impl<P, M: Memory> Gate<P, M> {
     /// Answers an initial authorization.
     pub fn classify(&mut self, now: Instant, flow: &Flow<'_>, ability: Ability) -> Action {
         let now = self.tick(now);
-        self.counters.classified += 1;
         let subject = self.subject(flow);
+        if let Some(action) = self.classify_further(flow, &subject, ability) {
+            return action;
+        }
+        self.counters.classified += 1;
         self.forget_predecessors(&subject);
         if self.is_own(flow) {
             self.counters.exempted += 1;
             return Action::Permit;
         }
+        let policy = self.policy(flow);
+        let held_packet = match ability {
+            Ability::Hold { packet_bytes } if policy == Policy::Hold => Some(packet_bytes),
+            _ => None,
+        };
         if let Some(verdict) = self.cache.valid(now, &subject) {
             self.count_cached(verdict);
-            if ability == Ability::ReportOnly {
+            if held_packet.is_none() {
                 self.report(flow, &subject, verdict, Because::CACHED);
             }
             return verdict.into();
         }
-        if ability == Ability::Hold && self.owner.is_some() && !self.draining {
-            if let Some(id) = self.hold(now, flow, &subject) {
+        if policy == Policy::Loopback {
+            self.counters.fell_back += 1;
+            self.report(flow, &subject, Verdict::PERMIT, Because::LOOPBACK);
+            return Action::Permit;
+        }
+        if let Some(packet_bytes) = held_packet.filter(|_| self.owner.is_some() && !self.draining) {
+            if let Some(id) = self.hold(now, flow, &subject, packet_bytes) {
                 return Action::Pend(id);
             }
             self.counters.limited += 1;
@@ -181,6 +210,31 @@ impl<P, M: Memory> Gate<P, M> {
         }
         self.counters.fell_back += 1;
         self.fall_back(flow, &subject, Because::FALLBACK)
+    }
+
+    /// A further packet of an operation shares its fate; `None` when it is not one. Not counted as a classify, because it
+    /// is no new authorization.
+    ///
+    /// A TCP connect has no packet: two with one key are two connections. But a SYN that comes again is the same one.
+    fn classify_further(&mut self, flow: &Flow<'_>, subject: &Subject, ability: Ability) -> Option<Action> {
+        if self.pending.used() == 0 || self.is_own(flow) {
+            return None;
+        }
+        let is_connect = flow.key.protocol == TCP && flow.key.direction == Direction::OUTBOUND;
+        let bytes = match ability {
+            Ability::Hold { packet_bytes } => Some(packet_bytes),
+            Ability::ReportOnly => None,
+        };
+        let record = self.pending.find_same(flow, subject).filter(|_| !is_connect && bytes != Some(0))?;
+        let (id, stage) = (record.id, record.stage);
+        if stage == Stage::HandedOut {
+            return self.claim(id).map(Action::from);
+        }
+        if bytes.is_some_and(|bytes| self.has_room_for(record, bytes)) {
+            return Some(Action::Join(id));
+        }
+        self.counters.packets_refused += 1;
+        Some(Action::Absorb)
     }
 
     /// Answers an initial authorization that somebody else has decided for good, or holds himself. All that is left to say
@@ -193,59 +247,30 @@ impl<P, M: Memory> Gate<P, M> {
         self.cache.valid(now, &subject) == Some(Verdict::BLOCK) && !self.is_own(flow)
     }
 
-    /// Answers a reauthorize. `completion` says that it is known to follow a completion, ours or somebody else's: then a
-    /// connection of which nothing is known is a new one that could not be held, and the fallback decides.
-    ///
-    /// The verdict is given even when the caller may not set the action: the record ends here in any case.
-    pub fn reauthorize(&mut self, now: Instant, flow: &Flow<'_>, completion: bool) -> Reauthorized {
-        let now = self.tick(now);
-        match self.pending.find(self.sip, &flow.key).map(|record| (record.id, record.stage)) {
-            Some((id, Stage::HandedOut)) => {
-                if let Some(verdict) = self.claim(id) {
-                    return Reauthorized::Verdict(verdict);
-                }
-            }
-            Some(_) => {
-                self.counters.foreign_reauthorized += 1;
-                return Reauthorized::Waiting;
-            }
-            None => {}
-        }
-        if self.is_own(flow) {
-            self.counters.foreign_reauthorized += 1;
-            return Reauthorized::Leave;
-        }
-        let subject = self.subject(flow);
-        let live = self.live.find(&subject);
-        // A blocked flow is not live. Who asks about one has not been told yet: a foreign reauthorize came between its
-        // completion and its own, and claimed the record.
-        let counts = |live: &Live| live.verdict == Verdict::BLOCK || self.cache.is_current(live.stamp, subject.program);
-        let said = live.copied().filter(counts).map(|live| live.verdict);
-        let known = said.or_else(|| self.cache.valid(now, &subject));
-        if completion && known.is_none() && live.is_none() {
-            self.counters.orphaned += 1;
-            return Reauthorized::Verdict(self.fallback(&subject));
-        }
-        self.counters.foreign_reauthorized += 1;
-        known.map_or(Reauthorized::Leave, Reauthorized::Cached)
-    }
-
-    /// Takes in an operation that was pended for `id`. Gives it back when `id` waits for none; then it must be completed
-    /// by the caller.
-    pub fn handle_pended(&mut self, now: Instant, id: RequestId, operation: P) -> Result<Pended, P> {
+    /// Takes in an operation that was pended for `id`, with the copy of its packet. Gives both back when `id` waits for
+    /// none; then the operation must be completed by the caller.
+    pub fn handle_pended(&mut self, now: Instant, id: RequestId, operation: P, packets: K) -> Result<Pended, (P, K)> {
         self.tick(now);
-        Ok(match self.pending.arrive(id, operation)? {
-            Stage::Held => Pended::Held,
-            _ => Pended::Ready,
-        })
+        match self.pending.arrive(id, operation) {
+            Ok(stage) => {
+                self.keep_first(id, packets);
+                Ok(if stage == Stage::Held { Pended::Held } else { Pended::Ready })
+            }
+            Err(operation) => {
+                self.counters.packets_refused += u64::from(packets.count());
+                Err((operation, packets))
+            }
+        }
     }
 
-    /// The filter engine refused to pend: ends the record and gives the answer for the classify.
+    /// The packet could not be copied, or the filter engine refused to pend: ends the record and gives the answer for the
+    /// classify.
     pub fn handle_pend_failed(&mut self, now: Instant, id: RequestId) -> Verdict {
         self.tick(now);
         let Some(record) = self.pending.remove_unpended(self.sip, id) else { return Verdict::BLOCK };
         self.programs.release(record.facts.path);
-        match record.verdict {
+        self.kept.unreserve(record.reserved);
+        let verdict = match record.verdict {
             Some(verdict) => {
                 self.counters.claimed += 1;
                 verdict
@@ -254,16 +279,9 @@ impl<P, M: Memory> Gate<P, M> {
                 self.counters.doors.pend_failed += 1;
                 self.fallback(&record.facts.subject(self.sip))
             }
-        }
-    }
-
-    /// A socket has gone: what it holds is blocked. Nothing happens for an unknown endpoint (`0`).
-    pub fn handle_closure(&mut self, now: Instant, endpoint: u64) {
-        self.tick(now);
-        while let Some(id) = self.pending.find_undecided(self.sip, endpoint).filter(|_| endpoint != 0) {
-            self.pending.decide(id, Verdict::BLOCK, self.cache.stamp());
-            self.counters.doors.closure += 1;
-        }
+        };
+        self.kept.settle(id, verdict, record.packets);
+        verdict
     }
 
     /// The time has come that [`Gate::poll_timeout`] gave, or later.
@@ -275,12 +293,7 @@ impl<P, M: Memory> Gate<P, M> {
             let (id, subject) = (record.id, record.facts.subject(self.sip));
             self.decide_by_fallback(id, &subject, |doors| &mut doors.deadline);
         }
-        while let Some(record) = self.pending.oldest_handed_out()
-            && record.since.after_millis(GRACE_MS) <= now
-        {
-            let id = record.id;
-            self.expire(id);
-        }
+        self.expire_handed_out(now);
     }
 
     /// When [`Gate::handle_timeout`] has something to do.
@@ -289,23 +302,6 @@ impl<P, M: Memory> Gate<P, M> {
             self.pending.oldest_undecided().map(|record| record.since.after_millis(self.settings.deadline_ms));
         let grace = self.pending.oldest_handed_out().map(|record| record.since.after_millis(GRACE_MS));
         deadline.into_iter().chain(grace).min()
-    }
-
-    /// A decided operation, to be completed with no lock held. Its verdict waits for the reauthorize from now on.
-    pub fn poll_completion(&mut self, now: Instant) -> Option<P> {
-        let first = self.pending.first_ready()?;
-        self.hand_out(now, first)
-    }
-
-    /// The same, of one socket only: for a caller who may be inside another completion.
-    pub fn poll_completion_of(&mut self, now: Instant, endpoint: u64) -> Option<P> {
-        let ready = self.pending.find_ready(self.sip, endpoint)?;
-        self.hand_out(now, ready)
-    }
-
-    /// Whether [`Gate::poll_completion`] has something to give.
-    pub fn has_completions(&self) -> bool {
-        self.pending.first_ready().is_some()
     }
 
     /// Whether anything is held, or decided and not yet reauthorized.
@@ -320,10 +316,10 @@ impl<P, M: Memory> Gate<P, M> {
         self.release_all(|doors| &mut doors.unload);
     }
 
-    /// The counters. `filtering` is the caller's to fill.
+    /// The counters. `filtering`, `inject_failed`, `closures_held` and `rechecked` are the caller's to fill.
     pub fn stats(&self, now: Instant) -> Stats {
         let now = now.max(self.latest);
-        Stats {
+        let mut stats = Stats {
             attached: self.owner.is_some().into(),
             pended: self.pending.undecided_count(),
             oldest_ms: self.pending.oldest_undecided().map_or(0, |record| now.millis_since(record.since)),
@@ -332,7 +328,9 @@ impl<P, M: Memory> Gate<P, M> {
             epoch: self.settings.epoch,
             attached_process_id: self.owner.map_or(0, |owner| owner.process_id),
             ..self.counters
-        }
+        };
+        self.kept.fill(&mut stats);
+        stats
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
@@ -347,7 +345,7 @@ impl<P, M: Memory> Gate<P, M> {
     /// A new connection has this key: nothing said about an earlier one may reach it.
     fn forget_predecessors(&mut self, subject: &Subject) {
         self.live.forget(subject);
-        while let Some(id) = self.pending.supersede(self.sip, &subject.key) {
+        while let Some(id) = self.pending.supersede(subject) {
             self.discard(id);
         }
     }
@@ -357,18 +355,30 @@ impl<P, M: Memory> Gate<P, M> {
         self.owner.is_some_and(|owner| owner.process_id == flow.process_id)
     }
 
-    fn hold(&mut self, now: Instant, flow: &Flow<'_>, subject: &Subject) -> Option<RequestId> {
+    fn hold(&mut self, now: Instant, flow: &Flow<'_>, subject: &Subject, packet_bytes: u32) -> Option<RequestId> {
         let of_process = self.pending.count_of_process(self.sip, flow.process_id);
         if self.pending.used() >= self.settings.max_pended as usize
             || of_process >= self.settings.max_pended_per_process
+            || !self.kept.reserve(&self.settings, packet_bytes)
         {
             return None;
         }
         let facts = self.keep(flow, subject);
-        let id = self.pending.insert(self.sip, &mut self.ids, facts, now, self.cache.stamp());
+        let new = New {
+            facts,
+            socket: flow.own_endpoint,
+            flow_hash: subject.flow_hash,
+            since: now,
+            stamp: self.cache.stamp(),
+            reserved: packet_bytes,
+        };
+        let id = self.pending.insert(self.sip, &mut self.ids, new);
         match id {
             Some(_) => self.counters.held += 1,
-            None => self.programs.release(facts.path),
+            None => {
+                self.kept.unreserve(packet_bytes);
+                self.programs.release(facts.path);
+            }
         }
         id
     }
@@ -383,73 +393,11 @@ impl<P, M: Memory> Gate<P, M> {
         verdict.into()
     }
 
-    fn fallback(&self, subject: &Subject) -> Verdict {
-        let fallback = match subject.key.direction {
-            Direction::OUTBOUND => self.settings.fallback_outbound,
-            _ => self.settings.fallback_inbound,
-        };
-        match fallback {
-            Fallback::PERMIT => Verdict::PERMIT,
-            Fallback::LAST => self.cache.last_known(subject).unwrap_or(Verdict::BLOCK),
-            _ => Verdict::BLOCK,
-        }
-    }
-
     fn count_cached(&mut self, verdict: Verdict) {
         if verdict == Verdict::PERMIT {
             self.counters.cache_permitted += 1;
         } else {
             self.counters.cache_blocked += 1;
         }
-    }
-
-    fn hand_out(&mut self, now: Instant, slot: u32) -> Option<P> {
-        let now = self.tick(now);
-        let (id, operation, superseded) = self.pending.hand_out(self.sip, now, slot)?;
-        if superseded {
-            self.discard(id);
-        }
-        Some(operation)
-    }
-
-    /// Ends a record whose reauthorize has come.
-    fn claim(&mut self, id: RequestId) -> Option<Verdict> {
-        let record = self.pending.remove(self.sip, id)?;
-        let verdict = record.verdict?;
-        self.counters.claimed += 1;
-        self.programs.release(record.facts.path);
-        self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
-        Some(verdict)
-    }
-
-    /// Ends a decided record whose reauthorize has not come in time. Should it come yet, it finds the verdict as that of a
-    /// live flow; the next connection with this key forgets it.
-    fn expire(&mut self, id: RequestId) {
-        let Some(record) = self.pending.get(id) else { return };
-        let (subject, stamp, verdict) = (record.facts.subject(self.sip), record.stamp, record.verdict);
-        if let (Some(verdict), None) = (verdict, self.live.find(&subject)) {
-            self.live.insert(&subject, stamp, verdict);
-        }
-        self.discard(id);
-    }
-
-    /// Ends a decided record whose reauthorize will not come any more.
-    fn discard(&mut self, id: RequestId) {
-        if let Some(record) = self.pending.remove(self.sip, id) {
-            self.counters.unclaimed += 1;
-            self.programs.release(record.facts.path);
-        }
-    }
-
-    fn release_all(&mut self, door: fn(&mut Doors) -> &mut u64) {
-        while let Some(record) = self.pending.oldest_undecided() {
-            let (id, subject) = (record.id, record.facts.subject(self.sip));
-            self.decide_by_fallback(id, &subject, door);
-        }
-    }
-
-    fn decide_by_fallback(&mut self, id: RequestId, subject: &Subject, door: fn(&mut Doors) -> &mut u64) {
-        self.pending.decide(id, self.fallback(subject), self.cache.stamp());
-        *door(&mut self.counters.doors) += 1;
     }
 }

@@ -1,24 +1,28 @@
-//! Doubly linked lists threaded through the slots of the pend table: push and remove in constant time, no allocation.
+//! Doubly linked lists threaded through slots: push and remove in constant time, no allocation.
 //!
 //! Invariants: a slot is in at most one list per [`Chain`]; a slot that is in none has both links [`NONE`] there.
 //!
-//! Neighbours: `pending` owns the slots and the lists.
+//! Neighbours: `slots` holds what is linked; `pending` and `questions` own lists; `index` is a table of them.
 
 use crate::memory::Memory;
-use crate::pending::Slots;
+use crate::slots::{Node, Slots};
 
 /// No slot.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// Which of a record's links a list uses.
+/// Which of a node's links a list uses.
 #[derive(Clone, Copy)]
 pub(crate) enum Chain {
     /// Order of time: when held, or when handed out.
     Time,
     /// Order of work: to deliver, or to complete.
     Work,
-    /// Same bucket of the endpoint index.
-    Bucket,
+    /// Same bucket of the index by flow.
+    Flow,
+    /// Same bucket of the index by socket.
+    Socket,
+    /// Same bucket of the index by the socket's parent.
+    Parent,
 }
 
 #[derive(Clone, Copy)]
@@ -56,7 +60,7 @@ impl List {
         (self.tail != NONE).then_some(self.tail)
     }
 
-    pub(crate) fn push_back<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
+    pub(crate) fn push_back<T: Node, M: Memory>(&mut self, slots: &mut Slots<T, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         *links = Links { prev: self.tail, next: NONE };
         match slots.links(chain, self.tail) {
@@ -66,7 +70,7 @@ impl List {
         self.tail = slot;
     }
 
-    pub(crate) fn push_front<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
+    pub(crate) fn push_front<T: Node, M: Memory>(&mut self, slots: &mut Slots<T, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         *links = Links { prev: NONE, next: self.head };
         match slots.links(chain, self.head) {
@@ -77,7 +81,7 @@ impl List {
     }
 
     /// Takes out a slot that is in this list.
-    pub(crate) fn remove<P, M: Memory>(&mut self, slots: &mut Slots<P, M>, chain: Chain, slot: u32) {
+    pub(crate) fn remove<T: Node, M: Memory>(&mut self, slots: &mut Slots<T, M>, chain: Chain, slot: u32) {
         let Some(links) = slots.links(chain, slot) else { return };
         let Links { prev, next } = core::mem::replace(links, Links::ALONE);
         match slots.links(chain, prev) {

@@ -1,4 +1,4 @@
-//! The pend table: one record for each operation that is held, or decided and not yet reauthorized.
+//! The pend table: one record for each operation that is held, or decided and not yet continued.
 //!
 //! A record goes through these stages:
 //!
@@ -9,127 +9,32 @@
 //!
 //! Invariants: memory is allocated by [`PendTable::new`] only; every operation (`P`) that comes in goes out exactly once;
 //! an undecided record is in `undecided`, a `Ready` one in `ready`, a `HandedOut` one in `handed_out`; all these lists
-//! are in order of time, so the first is always the next to act on; every step takes constant time, but for lookups by
-//! flow, which walk the records of one endpoint.
+//! are in order of time, so the first is always the next to act on; every step takes constant time, but for what is done
+//! to all records of one socket.
 //!
-//! Neighbours: `crate::Gate` decides and counts; `list` links the slots; `ids` names the records.
+//! Neighbours: `crate::Gate` decides and counts; `slots` is the memory, `index` finds; `ids` names the records.
 
 use crate::facts::Facts;
-use crate::flow::FlowKey;
+use crate::flow::{Flow, Subject};
 use crate::ids::{self, Ids};
-use crate::list::{Chain, Links, List, NONE};
+use crate::index::Index;
+use crate::list::{Chain, Links, List};
 use crate::memory::{Memory, OutOfMemory};
-use crate::processes::{ProcessCounts, place};
+use crate::processes::ProcessCounts;
+pub(crate) use crate::record::{Record, Stage};
 use crate::siphash::SipKey;
+use crate::slots::{Slot, Slots};
 use crate::time::Instant;
 use wire::verdict::{RequestId, Verdict};
 
-/// How far a record has come.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Stage {
-    /// The classify that pends it has not said yet how that went.
-    Pending,
-    /// The operation is here and waits for a decision.
-    Held,
-    /// Decided; the operation waits to be completed.
-    Ready,
-    /// The operation was handed out for completion; its reauthorize is to come.
-    HandedOut,
-}
-
-pub(crate) struct Record<P> {
-    pub(crate) id: RequestId,
-    pub(crate) facts: Facts,
-    /// When it was held; from `HandedOut` on, when it was handed out.
-    pub(crate) since: Instant,
-    /// The cache's stamp of what its verdict rests on: of the delivery, or of the decision by the fallback.
-    pub(crate) stamp: u32,
-    pub(crate) stage: Stage,
-    pub(crate) verdict: Option<Verdict>,
-    /// The request waits for delivery.
-    queued: bool,
-    /// A new connection has its flow key: its verdict must not be found any more.
-    superseded: bool,
-    operation: Option<P>,
-    time: Links,
-    work: Links,
-    bucket: Links,
-}
-
-#[expect(clippy::large_enum_variant, reason = "a slot is memory for a record, made before it is needed")]
-pub(crate) enum Slot<P> {
-    Free { next: u32 },
-    Used(Record<P>),
-}
-
-/// The slots, which lists link.
-pub(crate) struct Slots<P, M: Memory> {
-    slots: M::Slab<Slot<P>>,
-    /// The first of the slots that were used before.
-    free: u32,
-    /// How many slots were ever used.
-    fresh: usize,
-}
-
-impl<P, M: Memory> Slots<P, M> {
-    pub(crate) fn links(&mut self, chain: Chain, slot: u32) -> Option<&mut Links> {
-        let record = self.get_mut(slot)?;
-        Some(match chain {
-            Chain::Time => &mut record.time,
-            Chain::Work => &mut record.work,
-            Chain::Bucket => &mut record.bucket,
-        })
-    }
-
-    fn get(&self, slot: u32) -> Option<&Record<P>> {
-        match self.slots.get(slot as usize)? {
-            Slot::Used(record) => Some(record),
-            Slot::Free { .. } => None,
-        }
-    }
-
-    fn get_mut(&mut self, slot: u32) -> Option<&mut Record<P>> {
-        match self.slots.get_mut(slot as usize)? {
-            Slot::Used(record) => Some(record),
-            Slot::Free { .. } => None,
-        }
-    }
-
-    /// A free slot: one used before, or the next new one.
-    fn take(&mut self) -> Option<u32> {
-        if let Some(Slot::Free { next }) = self.slots.get(self.free as usize) {
-            return Some(core::mem::replace(&mut self.free, *next));
-        }
-        let fresh = u32::try_from(self.fresh).ok().filter(|_| self.fresh < self.slots.len())?;
-        self.fresh += 1;
-        Some(fresh)
-    }
-
-    fn put(&mut self, slot: u32, record: Record<P>) {
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Slot::Used(record);
-        }
-    }
-
-    fn release(&mut self, slot: u32) -> Option<Record<P>> {
-        let place = self.slots.get_mut(slot as usize)?;
-        match core::mem::replace(place, Slot::Free { next: self.free }) {
-            Slot::Used(record) => {
-                self.free = slot;
-                Some(record)
-            }
-            free @ Slot::Free { .. } => {
-                *place = free;
-                None
-            }
-        }
-    }
-}
-
-pub(crate) struct PendTable<P, M: Memory> {
-    slots: Slots<P, M>,
-    /// Records by endpoint, each bucket with the last handed out first.
-    buckets: M::Slab<List>,
+pub(crate) struct PendTable<P, K, M: Memory> {
+    slots: Slots<Record<P, K>, M>,
+    /// Records by flow, each bucket with the last handed out first.
+    flows: Index<M>,
+    /// Records by their own socket.
+    sockets: Index<M>,
+    /// Records whose key names another socket, by that.
+    parents: Index<M>,
     processes: ProcessCounts<M>,
     undecided: List,
     deliveries: List,
@@ -140,15 +45,27 @@ pub(crate) struct PendTable<P, M: Memory> {
     queued_count: u32,
 }
 
-impl<P, M: Memory> PendTable<P, M> {
+/// What makes a new record.
+pub(crate) struct New {
+    pub(crate) facts: Facts,
+    pub(crate) socket: u64,
+    pub(crate) flow_hash: u64,
+    pub(crate) since: Instant,
+    pub(crate) stamp: u32,
+    pub(crate) reserved: u32,
+}
+
+impl<P, K: Default, M: Memory> PendTable<P, K, M> {
     /// What one record costs, its share of every index included.
     pub(crate) const BYTES_PER_RECORD: usize =
-        size_of::<Slot<P>>() + size_of::<List>() + ProcessCounts::<M>::BYTES_PER_RECORD;
+        size_of::<Slot<Record<P, K>>>() + 3 * Index::<M>::BYTES_PER_SLOT + ProcessCounts::<M>::BYTES_PER_RECORD;
 
     pub(crate) fn new(capacity: usize) -> Result<Self, OutOfMemory> {
         Ok(Self {
-            slots: Slots { slots: M::slab(capacity, || Slot::Free { next: NONE })?, free: NONE, fresh: 0 },
-            buckets: M::slab(capacity, || List::EMPTY)?,
+            slots: Slots::new(capacity)?,
+            flows: Index::new(Chain::Flow, capacity)?,
+            sockets: Index::new(Chain::Socket, capacity)?,
+            parents: Index::new(Chain::Parent, capacity)?,
             processes: ProcessCounts::new(capacity)?,
             undecided: List::EMPTY,
             deliveries: List::EMPTY,
@@ -161,7 +78,7 @@ impl<P, M: Memory> PendTable<P, M> {
     }
 
     pub(crate) fn capacity(&self) -> usize {
-        self.slots.slots.len()
+        self.slots.capacity()
     }
 
     pub(crate) fn used(&self) -> usize {
@@ -182,15 +99,9 @@ impl<P, M: Memory> PendTable<P, M> {
 
     /// Takes over all records of `old`, at the same slots. `self` is new and at least as large.
     pub(crate) fn adopt(&mut self, sip: SipKey, old: &mut Self) {
-        if self.capacity() < old.slots.fresh {
+        if !self.slots.adopt(&mut old.slots) {
             return;
         }
-        // The others are free in both.
-        for (slot, old_slot) in self.slots.slots.iter_mut().zip(old.slots.slots.iter_mut()).take(old.slots.fresh) {
-            core::mem::swap(slot, old_slot);
-        }
-        core::mem::swap(&mut self.slots.free, &mut old.slots.free);
-        core::mem::swap(&mut self.slots.fresh, &mut old.slots.fresh);
         for (list, old_list) in [
             (&mut self.undecided, &mut old.undecided),
             (&mut self.deliveries, &mut old.deliveries),
@@ -202,101 +113,95 @@ impl<P, M: Memory> PendTable<P, M> {
         core::mem::swap(&mut self.used, &mut old.used);
         core::mem::swap(&mut self.undecided_count, &mut old.undecided_count);
         core::mem::swap(&mut self.queued_count, &mut old.queued_count);
-        for bucket in old.buckets.iter() {
+        for bucket in old.flows.buckets() {
             // Backwards, because each goes to the front: the order within a bucket is meaning.
             let mut cursor = bucket.back();
             while let Some((slot, record)) = cursor.and_then(|slot| Some((slot, self.slots.get(slot)?))) {
-                let (before, endpoint, process_id) =
-                    (record.bucket.prev(), record.facts.key.endpoint, record.facts.process_id);
+                let (before, process_id, place) = (record.by_flow.prev(), record.facts.process_id, Place::of(record));
                 self.processes.add(sip, process_id);
-                self.link(sip, endpoint, slot);
+                self.link(sip, place, slot);
                 cursor = before;
             }
         }
     }
 
     /// Adds an undecided record; `None` when there is no room.
-    pub(crate) fn insert(
-        &mut self,
-        sip: SipKey,
-        ids: &mut Ids,
-        facts: Facts,
-        now: Instant,
-        stamp: u32,
-    ) -> Option<RequestId> {
+    pub(crate) fn insert(&mut self, sip: SipKey, ids: &mut Ids, new: New) -> Option<RequestId> {
         let slot = self.slots.take()?;
         let id = ids.next(slot);
-        self.slots.put(
-            slot,
-            Record {
-                id,
-                facts,
-                since: now,
-                stamp,
-                stage: Stage::Pending,
-                verdict: None,
-                queued: false,
-                superseded: false,
-                operation: None,
-                time: Links::ALONE,
-                work: Links::ALONE,
-                bucket: Links::ALONE,
-            },
-        );
+        let record = Record {
+            id,
+            facts: new.facts,
+            socket: new.socket,
+            flow_hash: new.flow_hash,
+            since: new.since,
+            stamp: new.stamp,
+            stage: Stage::Pending,
+            verdict: None,
+            queued: false,
+            superseded: false,
+            reserved: new.reserved,
+            operation: None,
+            packets: K::default(),
+            time: Links::ALONE,
+            work: Links::ALONE,
+            by_flow: Links::ALONE,
+            by_socket: Links::ALONE,
+            by_parent: Links::ALONE,
+        };
+        let place = Place::of(&record);
+        self.slots.put(slot, record);
         self.used += 1;
         self.undecided_count += 1;
-        self.processes.add(sip, facts.process_id);
+        self.processes.add(sip, new.facts.process_id);
         self.undecided.push_back(&mut self.slots, Chain::Time, slot);
-        self.link(sip, facts.key.endpoint, slot);
+        self.link(sip, place, slot);
         Some(id)
     }
 
     /// The record with this very id.
-    pub(crate) fn get(&self, id: RequestId) -> Option<&Record<P>> {
+    pub(crate) fn get(&self, id: RequestId) -> Option<&Record<P, K>> {
         self.slots.get(ids::slot(id)).filter(|record| record.id == id)
     }
 
+    /// The record with this very id.
+    pub(crate) fn get_mut(&mut self, id: RequestId) -> Option<&mut Record<P, K>> {
+        self.slots.get_mut(ids::slot(id)).filter(|record| record.id == id)
+    }
+
     /// The undecided record held for the longest time.
-    pub(crate) fn oldest_undecided(&self) -> Option<&Record<P>> {
+    pub(crate) fn oldest_undecided(&self) -> Option<&Record<P, K>> {
         self.slots.get(self.undecided.front()?)
     }
 
     /// The record handed out for the longest time.
-    pub(crate) fn oldest_handed_out(&self) -> Option<&Record<P>> {
+    pub(crate) fn oldest_handed_out(&self) -> Option<&Record<P, K>> {
         self.slots.get(self.handed_out.front()?)
     }
 
     /// The record a reauthorize of this flow is about: the one handed out last, else an undecided or ready one.
-    pub(crate) fn find(&self, sip: SipKey, key: &FlowKey) -> Option<&Record<P>> {
-        let mut waiting = None;
-        for record in self.with_key(sip, key) {
-            if record.stage == Stage::HandedOut {
-                return Some(record);
-            }
-            waiting = waiting.or(Some(record));
-        }
-        waiting
+    pub(crate) fn find(&self, subject: &Subject) -> Option<&Record<P, K>> {
+        first_by_stage(self.of_flow(subject))
     }
 
-    /// Any undecided record of this endpoint.
-    pub(crate) fn find_undecided(&self, sip: SipKey, endpoint: u64) -> Option<RequestId> {
-        let mut records = self.of_endpoint(sip, endpoint);
-        records.find(|record| record.verdict.is_none()).map(|record| record.id)
+    /// The record that one more packet of this flow belongs to.
+    pub(crate) fn find_same(&self, flow: &Flow<'_>, subject: &Subject) -> Option<&Record<P, K>> {
+        first_by_stage(self.of_flow(subject).filter(|record| record.is_of(flow, subject)))
     }
 
     /// Makes the decided records of this flow unfindable: a new connection has its key. Gives one that is to be removed
     /// at once, until there is none; the others leave when they are handed out.
-    pub(crate) fn supersede(&mut self, sip: SipKey, key: &FlowKey) -> Option<RequestId> {
+    pub(crate) fn supersede(&mut self, subject: &Subject) -> Option<RequestId> {
         if self.used == self.undecided_count as usize {
             return None;
         }
         loop {
-            let record = self.with_key(sip, key).find(|record| record.verdict.is_some())?;
+            let record = self.of_flow(subject).find(|record| record.verdict.is_some())?;
             let id = record.id;
             if record.stage == Stage::HandedOut {
                 return Some(id);
             }
-            self.slots.get_mut(ids::slot(id))?.superseded = true;
+            self.get_mut(id)?.superseded = true;
         }
     }
 
@@ -338,34 +243,80 @@ impl<P, M: Memory> PendTable<P, M> {
         }
     }
 
+    /// Decides all undecided records of a socket, or, with `children`, also those of the sockets it accepts for. Gives how
+    /// many there were.
+    pub(crate) fn decide_socket(
+        &mut self,
+        sip: SipKey,
+        endpoint: u64,
+        children: bool,
+        verdict: Verdict,
+        stamp: u32,
+    ) -> u64 {
+        let mut decided = 0;
+        for chain in [Chain::Socket, Chain::Parent] {
+            if !children && matches!(chain, Chain::Parent) {
+                break;
+            }
+            let mut cursor = self.first_of_socket(sip, chain, endpoint);
+            while let Some(record) = cursor.and_then(|slot| self.slots.get(slot)) {
+                let (id, undecided) = (record.id, record.verdict.is_none() && record.is_of_socket(endpoint));
+                cursor = next(record, chain);
+                if undecided {
+                    self.decide(id, verdict, stamp);
+                    decided += 1;
+                }
+            }
+        }
+        decided
+    }
+
+    /// Whether an operation of this socket (with `children`, or of one that it accepts for) waits for its completion, or
+    /// has not been handed in yet.
+    pub(crate) fn is_on_its_way(&self, sip: SipKey, endpoint: u64, children: bool) -> bool {
+        let waits = |record: &Record<P, K>| matches!(record.stage, Stage::Ready | Stage::Pending);
+        self.of_socket(sip, Chain::Socket, endpoint).any(waits)
+            || children && self.of_socket(sip, Chain::Parent, endpoint).any(waits)
+    }
+
     /// The operation that has been ready to be completed for the longest time.
     pub(crate) fn first_ready(&self) -> Option<u32> {
         self.ready.front()
     }
 
-    /// Any ready operation of this endpoint.
+    /// Any ready operation of this socket, or of one that it accepts for.
     pub(crate) fn find_ready(&self, sip: SipKey, endpoint: u64) -> Option<u32> {
-        let mut records = self.of_endpoint(sip, endpoint);
-        records.find(|record| record.stage == Stage::Ready).map(|record| ids::slot(record.id))
+        [Chain::Socket, Chain::Parent].into_iter().find_map(|chain| {
+            let mut records = self.of_socket(sip, chain, endpoint);
+            records.find(|record| record.stage == Stage::Ready).map(|record| ids::slot(record.id))
+        })
     }
 
-    /// Hands out a ready operation. Its record is now the first that a reauthorize of its flow finds. The flag says that it
-    /// must be removed instead.
-    pub(crate) fn hand_out(&mut self, sip: SipKey, now: Instant, slot: u32) -> Option<(RequestId, P, bool)> {
-        self.ready.remove(&mut self.slots, Chain::Work, slot);
-        let record = self.slots.get_mut(slot)?;
+    /// The record in a slot.
+    pub(crate) fn at(&self, slot: u32) -> Option<&Record<P, K>> {
+        self.slots.get(slot)
+    }
+
+    /// Hands out a ready operation. Its record is now the first that a reauthorize of its flow finds.
+    pub(crate) fn hand_out(&mut self, sip: SipKey, now: Instant, slot: u32) -> Option<P> {
+        let record = self.slots.get_mut(slot).filter(|record| record.stage == Stage::Ready)?;
+        let operation = record.operation.take()?;
         record.stage = Stage::HandedOut;
         record.since = now;
-        let (id, endpoint, superseded) = (record.id, record.facts.key.endpoint, record.superseded);
-        let operation = record.operation.take()?;
+        let place = Place::of(record);
+        self.ready.remove(&mut self.slots, Chain::Work, slot);
         self.handed_out.push_back(&mut self.slots, Chain::Time, slot);
-        self.unlink(sip, endpoint, slot);
-        self.link(sip, endpoint, slot);
-        Some((id, operation, superseded))
+        self.flows.remove(&mut self.slots, place.flow_hash, slot);
+        self.flows.push_front(&mut self.slots, place.flow_hash, slot);
+        // To the end, where it is in nobody's way who looks for ready ones.
+        let hash = sip.words([place.socket]);
+        self.sockets.remove(&mut self.slots, hash, slot);
+        self.sockets.push_back(&mut self.slots, hash, slot);
+        Some(operation)
     }
 
     /// Takes the next request out for delivery.
-    pub(crate) fn deliver(&mut self, stamp: u32) -> Option<&Record<P>> {
+    pub(crate) fn deliver(&mut self, stamp: u32) -> Option<&Record<P, K>> {
         let slot = self.deliveries.front()?;
         self.unqueue(slot);
         let record = self.slots.get_mut(slot)?;
@@ -374,9 +325,9 @@ impl<P, M: Memory> PendTable<P, M> {
     }
 
     /// Ends a record that holds no operation: decided ones that were handed out, and those never pended.
-    pub(crate) fn remove(&mut self, sip: SipKey, id: RequestId) -> Option<Record<P>> {
+    pub(crate) fn remove(&mut self, sip: SipKey, id: RequestId) -> Option<Record<P, K>> {
         let record = self.get(id).filter(|record| record.operation.is_none())?;
-        let (slot, endpoint, undecided) = (ids::slot(id), record.facts.key.endpoint, record.verdict.is_none());
+        let (slot, place, undecided) = (ids::slot(id), Place::of(record), record.verdict.is_none());
         match record.stage {
             Stage::HandedOut => self.handed_out.remove(&mut self.slots, Chain::Time, slot),
             _ if undecided => {
@@ -385,7 +336,11 @@ impl<P, M: Memory> PendTable<P, M> {
             }
             _ => {}
         }
-        self.unlink(sip, endpoint, slot);
+        self.flows.remove(&mut self.slots, place.flow_hash, slot);
+        self.sockets.remove(&mut self.slots, sip.words([place.socket]), slot);
+        if let Some(parent) = place.parent {
+            self.parents.remove(&mut self.slots, sip.words([parent]), slot);
+        }
         let record = self.slots.release(slot)?;
         self.processes.remove(sip, record.facts.process_id);
         self.used -= 1;
@@ -393,7 +348,7 @@ impl<P, M: Memory> PendTable<P, M> {
     }
 
     /// Ends a record whose operation has not come and will not.
-    pub(crate) fn remove_unpended(&mut self, sip: SipKey, id: RequestId) -> Option<Record<P>> {
+    pub(crate) fn remove_unpended(&mut self, sip: SipKey, id: RequestId) -> Option<Record<P, K>> {
         self.get(id).filter(|record| record.stage == Stage::Pending)?;
         self.remove(sip, id)
     }
@@ -407,35 +362,71 @@ impl<P, M: Memory> PendTable<P, M> {
     }
 
     /// The findable records of a flow, the last handed out first.
-    fn with_key(&self, sip: SipKey, key: &FlowKey) -> impl Iterator<Item = &Record<P>> {
-        self.of_endpoint(sip, key.endpoint).filter(move |record| record.facts.key == *key && !record.superseded)
+    fn of_flow(&self, subject: &Subject) -> impl Iterator<Item = &Record<P, K>> {
+        let first = self.flows.bucket(subject.flow_hash).and_then(List::front);
+        self.chain(Chain::Flow, first).filter(move |record| record.facts.key == subject.key && !record.superseded)
     }
 
-    fn of_endpoint(&self, sip: SipKey, endpoint: u64) -> impl Iterator<Item = &Record<P>> {
-        let mut cursor = self.buckets.get(self.bucket(sip, endpoint)).and_then(List::front);
+    /// The records of a socket, by one of the two indexes of sockets.
+    fn of_socket(&self, sip: SipKey, chain: Chain, endpoint: u64) -> impl Iterator<Item = &Record<P, K>> {
+        let first = self.first_of_socket(sip, chain, endpoint);
+        self.chain(chain, first).filter(move |record| record.is_of_socket(endpoint))
+    }
+
+    fn first_of_socket(&self, sip: SipKey, chain: Chain, endpoint: u64) -> Option<u32> {
+        let index = if matches!(chain, Chain::Parent) { &self.parents } else { &self.sockets };
+        index.bucket(sip.words([endpoint])).and_then(List::front)
+    }
+
+    fn chain(&self, chain: Chain, first: Option<u32>) -> impl Iterator<Item = &Record<P, K>> {
+        let mut cursor = first;
         core::iter::from_fn(move || {
             let record = self.slots.get(cursor?)?;
-            cursor = record.bucket.next();
+            cursor = next(record, chain);
             Some(record)
         })
-        .filter(move |record| record.facts.key.endpoint == endpoint)
     }
 
-    fn link(&mut self, sip: SipKey, endpoint: u64, slot: u32) {
-        let bucket = self.bucket(sip, endpoint);
-        if let Some(list) = self.buckets.get_mut(bucket) {
-            list.push_front(&mut self.slots, Chain::Bucket, slot);
+    fn link(&mut self, sip: SipKey, place: Place, slot: u32) {
+        self.flows.push_front(&mut self.slots, place.flow_hash, slot);
+        self.sockets.push_front(&mut self.slots, sip.words([place.socket]), slot);
+        if let Some(parent) = place.parent {
+            self.parents.push_front(&mut self.slots, sip.words([parent]), slot);
         }
     }
+}
 
-    fn unlink(&mut self, sip: SipKey, endpoint: u64, slot: u32) {
-        let bucket = self.bucket(sip, endpoint);
-        if let Some(list) = self.buckets.get_mut(bucket) {
-            list.remove(&mut self.slots, Chain::Bucket, slot);
+/// What a record is indexed by.
+#[derive(Clone, Copy)]
+struct Place {
+    flow_hash: u64,
+    socket: u64,
+    parent: Option<u64>,
+}
+
+impl Place {
+    fn of<P, K>(record: &Record<P, K>) -> Self {
+        let (socket, endpoint) = (record.socket, record.facts.key.endpoint);
+        Self { flow_hash: record.flow_hash, socket, parent: (endpoint != socket).then_some(endpoint) }
+    }
+}
+
+fn next<P, K>(record: &Record<P, K>, chain: Chain) -> Option<u32> {
+    match chain {
+        Chain::Socket => record.by_socket.next(),
+        Chain::Parent => record.by_parent.next(),
+        _ => record.by_flow.next(),
+    }
+}
+
+/// The first record that was handed out, else the first.
+fn first_by_stage<'a, P: 'a, K: 'a>(records: impl Iterator<Item = &'a Record<P, K>>) -> Option<&'a Record<P, K>> {
+    let mut waiting = None;
+    for record in records {
+        if record.stage == Stage::HandedOut {
+            return Some(record);
         }
+        waiting = waiting.or(Some(record));
     }
-
-    fn bucket(&self, sip: SipKey, endpoint: u64) -> usize {
-        place(sip.words([endpoint]), self.buckets.len())
-    }
+    waiting
 }

@@ -8,6 +8,7 @@
 use crate::Gate;
 use crate::cache::CacheRoom;
 use crate::memory::{Memory, OutOfMemory};
+use crate::packets::Packets;
 use crate::pending::PendTable;
 use crate::time::Instant;
 use wire::request::MAX_PATH_BYTES;
@@ -34,12 +35,12 @@ pub struct Busy {
 ///
 /// Made, and dropped, with no lock held: [`Gate::attach`] and [`Gate::configure`] take out what they need and leave what
 /// it replaces.
-pub struct Room<P, M: Memory> {
-    pending: Option<PendTable<P, M>>,
+pub struct Room<P, K, M: Memory> {
+    pending: Option<PendTable<P, K, M>>,
     cache: Option<CacheRoom<M>>,
 }
 
-impl<P, M: Memory> Room<P, M> {
+impl<P, K: Packets, M: Memory> Room<P, K, M> {
     /// Room for `wanted`, as far as `current` ([`Gate::settings`]) has not got it already.
     pub fn new(current: &Settings, wanted: &Settings) -> Result<Self, OutOfMemory> {
         let (pended, cached) = (wanted.max_pended, wanted.max_cached);
@@ -50,7 +51,7 @@ impl<P, M: Memory> Room<P, M> {
     }
 }
 
-impl<P, M: Memory> Gate<P, M> {
+impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// The settings in force.
     pub fn settings(&self) -> &Settings {
         &self.settings
@@ -67,7 +68,7 @@ impl<P, M: Memory> Gate<P, M> {
         now: Instant,
         owner: Owner,
         settings: Settings,
-        room: &mut Room<P, M>,
+        room: &mut Room<P, K, M>,
     ) -> Result<(), Busy> {
         if let Some(Owner { process_id, .. }) = self.owner {
             return Err(Busy { process_id });
@@ -96,7 +97,7 @@ impl<P, M: Memory> Gate<P, M> {
     ///
     /// What is held stays held, under the new deadline, even beyond new limits. A new epoch makes cached verdicts invalid,
     /// a new cache size forgets them. When `room` was made for other settings than these, the old tables stay.
-    pub fn configure(&mut self, now: Instant, settings: Settings, room: &mut Room<P, M>) {
+    pub fn configure(&mut self, now: Instant, settings: Settings, room: &mut Room<P, K, M>) {
         self.tick(now);
         if settings.epoch != self.settings.epoch {
             self.cache.new_epoch();

@@ -9,6 +9,7 @@
 mod authorize;
 mod closure;
 mod flow;
+mod packets;
 
 use crate::Tollgate;
 use nt::debug::{self, Level};

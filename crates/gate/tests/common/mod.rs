@@ -1,6 +1,7 @@
 //! What the tests of the gate share.
 
-use gate::{Memory, OutOfMemory};
+use gate::{Memory, OutOfMemory, Packets};
+use std::cell::Cell;
 use wire::stats::Stats;
 
 /// The user of every connection.
@@ -17,10 +18,56 @@ impl Memory for Heap {
     }
 }
 
+/// Packets, each a number and what it costs. They are taken out of it by name: see [`lost`].
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Numbered(Vec<(u64, u32)>);
+
+impl Numbered {
+    /// One packet.
+    pub fn one(number: u64, bytes: u32) -> Self {
+        Self(vec![(number, bytes)])
+    }
+
+    /// Takes out the numbers.
+    pub fn numbers(mut self) -> Vec<u64> {
+        self.0.drain(..).map(|(number, _)| number).collect()
+    }
+}
+
+impl Packets for Numbered {
+    fn count(&self) -> u32 {
+        self.0.len() as u32
+    }
+
+    fn bytes(&self) -> u32 {
+        self.0.iter().map(|(_, bytes)| bytes).sum()
+    }
+
+    fn append(&mut self, mut more: Self) {
+        self.0.append(&mut more.0);
+    }
+}
+
+thread_local! {
+    static LOST: Cell<usize> = const { Cell::new(0) };
+}
+
+impl Drop for Numbered {
+    fn drop(&mut self) {
+        LOST.set(LOST.get() + self.0.len());
+    }
+}
+
+/// How many packets the gate has dropped itself, under its caller's lock.
+pub fn lost() -> usize {
+    LOST.get()
+}
+
 /// The books of a gate add up.
 #[track_caller]
 pub fn assert_balanced(stats: &Stats) {
     assert!(stats.balances(), "{stats:?}");
+    assert_eq!(lost(), 0, "packets dropped by the gate");
     let answered = stats.cache_permitted + stats.cache_blocked + stats.exempted + stats.fell_back + stats.limited;
     assert_eq!(stats.classified, answered + stats.held, "{stats:?}");
 }

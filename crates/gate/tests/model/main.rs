@@ -8,8 +8,8 @@
 mod common;
 mod reference;
 
-use common::{Heap, SID, assert_balanced, utf16};
-use gate::{Ability, Action, Flow, FlowKey, GRACE_MS, Gate, Instant, Outgoing, Owner, Pended, Room};
+use common::{Heap, Numbered, SID, assert_balanced, utf16};
+use gate::{Ability, Action, Closing, Flow, FlowKey, GRACE_MS, Gate, Instant, Outgoing, Owner, Pended, Room};
 use reference::{Model, PROGRAMS, Record, Stage, Who};
 use wire::request::{Address, Direction, FAMILY_V4, RequestFlags};
 use wire::settings::{Fallback, Settings};
@@ -68,7 +68,7 @@ impl Dice {
 /// The gate and the model, side by side.
 struct Run {
     dice: Dice,
-    gate: Gate<u64, Heap>,
+    gate: Gate<u64, Numbered, Heap>,
     model: Model,
     now: u64,
     next_op: u64,
@@ -99,7 +99,7 @@ impl Run {
         Who {
             key: FlowKey {
                 family: FAMILY_V4,
-                direction: if dice.chance(80) { Direction::OUTBOUND } else { Direction::INBOUND },
+                direction: Direction::OUTBOUND,
                 protocol: dice.pick(&[6, 17]),
                 endpoint: 1 + dice.below(6),
                 remote: Address::v4([1, 1, 1, dice.below(2) as u8]),
@@ -142,7 +142,7 @@ impl Run {
 
     fn classify(&mut self) {
         let who = self.who();
-        let ability = if self.dice.chance(85) { Ability::Hold } else { Ability::ReportOnly };
+        let ability = if self.dice.chance(85) { Ability::Hold { packet_bytes: 0 } } else { Ability::ReportOnly };
         let expected = self.model.classify(self.now, who, ability);
         let now = self.time();
         let action = self.gate.classify(now, &flow(&who, &self.paths[who.program]), ability);
@@ -172,7 +172,10 @@ impl Run {
     fn hand_in(&mut self) {
         let pending: Vec<_> = self.model.records.iter().filter(|r| r.stage == Stage::Pending).map(|r| r.id).collect();
         if pending.is_empty() {
-            assert_eq!(self.gate.handle_pended(self.time(), RequestId(0), u64::MAX), Err(u64::MAX));
+            assert_eq!(
+                self.gate.handle_pended(self.time(), RequestId(0), u64::MAX, Numbered::default()),
+                Err((u64::MAX, Numbered::default()))
+            );
             return;
         }
         let id = self.dice.pick(&pending);
@@ -202,8 +205,12 @@ impl Run {
             self.model.deliveries.push_back(id);
             Pended::Held
         };
-        assert_eq!(self.gate.handle_pended(self.time(), id, op), Ok(expected));
-        assert_eq!(self.gate.handle_pended(self.time(), id, op), Err(op), "once only");
+        assert_eq!(self.gate.handle_pended(self.time(), id, op, Numbered::default()), Ok(expected));
+        assert_eq!(
+            self.gate.handle_pended(self.time(), id, op, Numbered::default()),
+            Err((op, Numbered::default())),
+            "once only"
+        );
     }
 
     fn answer(&mut self) {
@@ -242,10 +249,12 @@ impl Run {
             None => self.gate.poll_completion(self.time()),
         };
         let asked = |r: &&Record| endpoint.is_none_or(|endpoint| r.who.key.endpoint == endpoint);
-        let Some(op) = op else {
+        let Some(completion) = op else {
             assert!(self.model.records.iter().filter(asked).all(|r| r.stage != Stage::Ready), "one is ready");
             return;
         };
+        let op = completion.operation;
+        self.gate.handle_completed(completion.ticket);
         let at = self.outstanding.iter().position(|out| *out == op).expect("handed in, and not handed out before");
         self.outstanding.remove(at);
         self.model.handed_out += 1;
@@ -370,7 +379,7 @@ impl Run {
 
     fn close(&mut self) {
         let endpoint = self.dice.below(7);
-        self.gate.handle_closure(self.time(), endpoint);
+        self.gate.handle_closure(self.time(), Closing { endpoint, parent: None });
         let closing = |r: &&Record| r.verdict.is_none() && r.who.key.endpoint == endpoint;
         let closed: Vec<_> = self.model.records.iter().filter(closing).map(|r| r.id).collect();
         for id in closed {
@@ -418,6 +427,7 @@ impl Run {
 fn flow<'a>(who: &Who, program: &'a [u8]) -> Flow<'a> {
     Flow {
         key: who.key,
+        own_endpoint: who.key.endpoint,
         compartment: 1,
         local: Address::v4([10, 0, 0, 2]),
         local_port: 5000,

@@ -215,9 +215,10 @@ impl Model {
             self.live.push((who.key, verdict, record.asked));
             return Reauthorized::Verdict(verdict);
         }
-        if self.records.iter().any(|r| mine(&r)) {
+        if let Some(record) = self.records.iter().rev().find(mine) {
+            let id = record.id;
             self.counters.foreign_reauthorized += 1;
-            return Reauthorized::Waiting;
+            return Reauthorized::Waiting(id);
         }
         if self.is_own(&who) {
             self.counters.foreign_reauthorized += 1;

@@ -25,6 +25,7 @@ fn a_verdict_for_a_remote_covers_that_remote_only() {
     t.expect(|s| {
         (s.classified, s.cache_blocked) = (s.classified + 5, 1);
         (s.held, s.pended, s.queued) = (s.held + 4, 4, 4);
+        (s.kept_packets, s.kept_bytes, s.packets_kept) = (1, PACKET, 1);
     });
 }
 

@@ -7,7 +7,7 @@ fn a_closed_socket_is_blocked_and_its_operation_given_back() {
     let mut t = Harness::new();
     let (id, op) = t.connect(WEB).held();
     t.connect(OTHER).held();
-    t.gate.handle_closure(t.now(), 5000);
+    t.close(5000);
     t.expect(|s| {
         (s.classified, s.held, s.pended, s.queued, s.doors.closure) = (2, 2, 1, 1, 1);
     });
@@ -22,7 +22,7 @@ fn the_closure_of_a_decided_or_unknown_socket_changes_nothing() {
     let (id, _) = t.connect(WEB).held();
     t.answer(id, PERMIT);
     for endpoint in [5000, 1, 0] {
-        t.gate.handle_closure(t.now(), endpoint);
+        t.close(endpoint);
     }
     t.expect(|s| (s.classified, s.held, s.queued, s.doors.verdict) = (1, 1, 0, 1));
 }
@@ -34,7 +34,11 @@ fn a_drain_releases_everything_and_holds_nothing_more() {
     let Action::Pend(late) = t.classify(OTHER) else { panic!("not held") };
     t.gate.drain(t.now());
     t.expect(|s| (s.classified, s.held, s.doors.unload) = (2, 2, 2));
-    assert_eq!(t.gate.handle_pended(t.now(), late, 99), Ok(Pended::Ready), "its classify was still running");
+    assert_eq!(
+        t.gate.handle_pended(t.now(), late, 99, Numbered::default()),
+        Ok(Pended::Ready),
+        "its classify was still running"
+    );
     assert_eq!(t.completions(), [op, 99]);
     assert_eq!(t.connect(ELSEWHERE), Connect::Blocked);
     assert!(t.gate.has_records(), "the reauthorizes are to come");
@@ -51,8 +55,8 @@ fn the_operations_of_one_socket_come_out_without_those_of_others() {
     let (second, other) = t.connect(OTHER).held();
     t.answer(first, PERMIT);
     t.answer(second, PERMIT);
-    t.gate.handle_closure(t.now(), 5001);
-    assert_eq!(t.gate.poll_completion_of(t.now(), 5001), Some(other));
-    assert_eq!(t.gate.poll_completion_of(t.now(), 5001), None);
+    t.close(5001);
+    assert_eq!(t.completion_of(5001), Some(other));
+    assert_eq!(t.completion_of(5001), None);
     assert_eq!(t.completions(), [op]);
 }

@@ -1,10 +1,14 @@
 //! A gate with a virtual clock, told in stories: `t.connect("tcp 10.0.0.2:5000 -> 1.1.1.1:443")`.
 //!
-//! A story is `[program[pid]] protocol local -> remote`; the program is `app[42]` unless it says otherwise. The endpoint
-//! handle is the local port, so that the same story is the same flow.
+//! A story is `[program[pid]] protocol local -> remote`, or `<-` for inbound; the program is `app[42]` unless it says
+//! otherwise. The endpoint handle is the local port, so that the same story is the same flow. Everything but an outbound
+//! TCP connect has a packet of [`PACKET`] bytes, numbered as its operation.
 
-use crate::common::{Heap, SID, assert_balanced, utf16};
-use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized, Room};
+use crate::common::{Heap, Numbered, SID, assert_balanced, utf16};
+use gate::{
+    Ability, Action, Closing, Closure, Completion, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized,
+    Room, Then,
+};
 use std::net::SocketAddr;
 use wire::request::{Address, Direction, FAMILY_V4, FAMILY_V6, Request};
 use wire::settings::Settings;
@@ -14,14 +18,18 @@ use wire::verdict::{Answer, Outcome, RequestId, Scope, Verdict};
 /// The service's process and handle.
 pub const SERVICE: Owner = Owner { process_id: 100, handle: 7 };
 /// An operation: numbered in the order of being pended.
-pub type Op = u32;
+pub type Op = u64;
+/// What every packet costs.
+pub const PACKET: u32 = 100;
 
 pub struct Harness {
-    pub gate: Gate<Op, Heap>,
+    pub gate: Gate<Op, Numbered, Heap>,
     pub settings: Settings,
     now: Instant,
     ops: Op,
     seen: Stats,
+    injected: Vec<u64>,
+    dropped: Vec<u64>,
 }
 
 /// One delivered request or report.
@@ -56,7 +64,7 @@ impl Harness {
         let gate = Gate::new([1, 2], settings).expect("memory");
         let now = Instant::from_millis(1_000);
         let seen = gate.stats(now);
-        Self { gate, settings, now, ops: 0, seen }
+        Self { gate, settings, now, ops: 0, seen, injected: Vec::new(), dropped: Vec::new() }
     }
 
     /// With an attached service.
@@ -95,14 +103,18 @@ impl Harness {
             Action::Block => Connect::Blocked,
             Action::Pend(id) => {
                 let op = self.op();
-                assert_eq!(self.gate.handle_pended(self.now, id, op), Ok(Pended::Held));
+                let packets = Story::parse(story).packets(op);
+                assert_eq!(self.gate.handle_pended(self.now, id, op, packets), Ok(Pended::Held));
                 Connect::Held(id, op)
             }
+            further => panic!("{further:?}"),
         }
     }
 
     pub fn classify(&mut self, story: &str) -> Action {
-        Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::Hold))
+        let story = Story::parse(story);
+        let packet_bytes = story.packet_bytes();
+        story.with(|flow| self.gate.classify(self.now, flow, Ability::Hold { packet_bytes }))
     }
 
     /// A classify of an operation that cannot be held.
@@ -154,9 +166,50 @@ impl Harness {
         self.gate.handle_answer(self.now, SERVICE.handle, answer)
     }
 
-    /// Takes all operations that are ready to be completed.
+    /// Takes, and completes, all operations that are ready.
     pub fn completions(&mut self) -> Vec<Op> {
-        std::iter::from_fn(|| self.gate.poll_completion(self.now)).collect()
+        let mut all = Vec::new();
+        while let Some(completion) = self.gate.poll_completion(self.now) {
+            all.push(self.complete(completion));
+        }
+        all
+    }
+
+    /// Takes, and completes, a ready operation of this socket.
+    pub fn completion_of(&mut self, endpoint: u64) -> Option<Op> {
+        let completion = self.gate.poll_completion_of(self.now, endpoint)?;
+        Some(self.complete(completion))
+    }
+
+    fn complete(&mut self, completion: Completion<Op, Numbered>) -> Op {
+        self.gate.handle_completed(completion.ticket);
+        match completion.then {
+            Then::Reauthorizes => {}
+            Then::Inject(packets) => self.injected.extend(packets.numbers()),
+            Then::Drop(packets) => self.dropped.extend(packets.numbers()),
+        }
+        completion.operation
+    }
+
+    /// The packets that came out since the last time: those to be injected, and those to be dropped.
+    pub fn packets(&mut self) -> (Vec<u64>, Vec<u64>) {
+        let released = self.gate.take_packets();
+        assert!(!self.gate.has_packets());
+        self.injected.extend(released.inject.numbers());
+        self.dropped.extend(released.drop.numbers());
+        (std::mem::take(&mut self.injected), std::mem::take(&mut self.dropped))
+    }
+
+    /// A further packet of a held operation comes in; gives its number.
+    pub fn join(&mut self, id: RequestId) -> u64 {
+        let number = self.op();
+        assert_eq!(self.gate.handle_joined(self.now, id, Numbered::one(number, PACKET)), Ok(()));
+        number
+    }
+
+    /// A socket without a parent closes.
+    pub fn close(&mut self, endpoint: u64) -> Closure {
+        self.gate.handle_closure(self.now, Closing { endpoint, parent: None })
     }
 
     /// A whole round for one connection: held, asked, answered, completed, reauthorized.
@@ -206,7 +259,7 @@ struct Story {
 impl Story {
     fn parse(story: &str) -> Self {
         let words: Vec<_> = story.split_whitespace().collect();
-        let (who, [protocol, local, "->", remote]) = (match words.as_slice() {
+        let (who, [protocol, local, way, remote]) = (match words.as_slice() {
             [who, rest @ ..] if rest.len() == 4 => (*who, rest),
             rest => ("app[42]", rest),
         }) else {
@@ -221,10 +274,16 @@ impl Story {
             local_port: local.port(),
             key: FlowKey {
                 family: if remote.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
-                direction: Direction::OUTBOUND,
+                direction: match *way {
+                    "->" => Direction::OUTBOUND,
+                    "<-" => Direction::INBOUND,
+                    other => panic!("no way: {other}"),
+                },
                 protocol: match *protocol {
+                    "icmp" => 1,
                     "tcp" => 6,
                     "udp" => 17,
+                    "sctp" => 132,
                     other => panic!("no protocol: {other}"),
                 },
                 endpoint: local.port().into(),
@@ -234,9 +293,21 @@ impl Story {
         }
     }
 
+    fn packet_bytes(&self) -> u32 {
+        if self.key.protocol == 6 && self.key.direction == Direction::OUTBOUND { 0 } else { PACKET }
+    }
+
+    fn packets(&self, number: u64) -> Numbered {
+        match self.packet_bytes() {
+            0 => Numbered::default(),
+            bytes => Numbered::one(number, bytes),
+        }
+    }
+
     fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
         then(&Flow {
             key: self.key,
+            own_endpoint: self.local_port.into(),
             compartment: 1,
             local: self.local,
             local_port: self.local_port,
@@ -246,7 +317,7 @@ impl Story {
             interface_luid: 0x0006_0080_0100_0000,
             interface_index: 3,
             remote_scope: 0,
-            loopback: false,
+            loopback: self.key.remote == Address::v4([127, 0, 0, 1]),
         })
     }
 }

@@ -15,9 +15,9 @@ mod the_service;
 mod the_way_of_a_connection;
 mod time;
 
-use common::{Heap, SID, utf16};
+use common::{Numbered, SID, utf16};
 use gate::{Action, Busy, GRACE_MS, Gate, Outgoing, Owner, Pended, Reauthorized, Room};
-use harness::{Connect, Harness, SERVICE};
+use harness::{Connect, Harness, PACKET, SERVICE};
 use wire::batch::{self, BatchWriter};
 use wire::request::{Because, MAX_PATH_BYTES, RequestFlags};
 use wire::settings::Fallback;

@@ -22,7 +22,7 @@ fn an_operation_decided_before_it_is_handed_in_is_ready_at_once() {
     let Action::Pend(id) = t.classify(WEB) else { panic!("not held") };
     t.detach();
     assert!(t.completions().is_empty());
-    assert_eq!(t.gate.handle_pended(t.now(), id, 1), Ok(Pended::Ready));
+    assert_eq!(t.gate.handle_pended(t.now(), id, 1, Numbered::default()), Ok(Pended::Ready));
     assert_eq!(t.completions(), [1]);
     assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(BLOCK));
 }
@@ -41,8 +41,15 @@ fn a_pend_that_fails_after_its_decision_gets_that_decision() {
 fn an_operation_nobody_waits_for_is_given_back() {
     let mut t = Harness::new();
     let (id, _) = t.connect(WEB).held();
-    assert_eq!(t.gate.handle_pended(t.now(), id, 77), Err(77), "it has its operation");
-    assert_eq!(t.gate.handle_pended(t.now(), RequestId(12345), 78), Err(78));
+    assert_eq!(
+        t.gate.handle_pended(t.now(), id, 77, Numbered::default()),
+        Err((77, Numbered::default())),
+        "it has its operation"
+    );
+    assert_eq!(
+        t.gate.handle_pended(t.now(), RequestId(12345), 78, Numbered::default()),
+        Err((78, Numbered::default()))
+    );
     assert_eq!(t.gate.handle_pend_failed(t.now(), id), BLOCK, "and it stays held");
     t.expect(|s| (s.classified, s.held, s.pended, s.queued) = (1, 1, 1, 1));
 }
@@ -96,6 +103,6 @@ fn a_narrower_limit_keeps_what_is_held() {
 
 #[test]
 fn a_record_is_small() {
-    let bytes = Gate::<[usize; 1], Heap>::BYTES_PER_RECORD;
-    assert!(bytes <= 272, "{bytes} bytes, its share of the indexes included");
+    let bytes = Gate::<[usize; 1], Numbered, common::Heap>::BYTES_PER_RECORD;
+    assert!(bytes <= 352, "{bytes} bytes, its share of the indexes included");
 }

@@ -7,9 +7,9 @@ use crate::*;
 fn a_foreign_reauthorize_of_a_held_connection_waits() {
     let mut t = Harness::new();
     let (id, op) = t.connect(WEB).held();
-    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Waiting);
+    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Waiting(id));
     t.answer(id, BLOCK);
-    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting, "decided, but not handed out yet");
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting(id), "decided, but not handed out yet");
     assert_eq!(t.completions(), [op]);
     assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Verdict(BLOCK), "whatever the reason says");
     t.expect(|s| {
@@ -82,7 +82,7 @@ fn a_new_connection_never_gets_the_verdict_of_one_before_it() {
     t.answer(first, PERMIT);
     assert_eq!(t.completions(), [first_op]);
     let (second, second_op) = t.connect(WEB).held();
-    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting);
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting(second));
     t.answer(second, BLOCK);
     assert_eq!(t.completions(), [second_op]);
     assert_eq!(t.reauthorize(WEB), Reauthorized::Verdict(BLOCK));
@@ -97,9 +97,9 @@ fn a_verdict_overtaken_before_its_completion_is_completed_and_thrown_away() {
     let mut t = Harness::new();
     let (first, first_op) = t.connect(WEB).held();
     t.answer(first, PERMIT);
-    let (_, _) = t.connect(WEB).held();
+    let (second, _) = t.connect(WEB).held();
     assert_eq!(t.completions(), [first_op]);
-    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting);
+    assert_eq!(t.reauthorize(WEB), Reauthorized::Waiting(second));
     t.expect(|s| {
         (s.classified, s.held, s.pended, s.queued) = (2, 2, 1, 1);
         (s.doors.verdict, s.unclaimed, s.foreign_reauthorized) = (1, 1, 1);

@@ -1,0 +1,75 @@
+//! The packets of held operations.
+//!
+//! Pending an operation drops its packet (R17). So a deep copy is made first, of memory of our own: to hold on to the
+//! engine's packet, or to a clone of it, while a person thinks is forbidden (R19).
+//!
+//! Invariant: only a packet that goes the way of its layer is kept. On a flow that went out one may come in, and the other
+//! way round (R13).
+
+use crate::kept::Kept;
+use crate::{Tollgate, names};
+use nt::status::Result;
+use nt::wfp::authorize::{Authorization, TCP};
+use nt::wfp::classify::{Classify, Direction};
+use wire::verdict::RequestId;
+
+/// What keeping the packet of a first classify costs; zero when there is none to lose; `None` when there must be one and
+/// it cannot be kept.
+pub(super) fn packet_bytes(classify: &Classify<'_>, values: &Authorization<'_>) -> Option<u32> {
+    if is_keepable(classify, values) {
+        return Some(classify.packet_bytes());
+    }
+    (values.protocol == Some(TCP) && values.direction == Direction::Outbound).then_some(0)
+}
+
+/// Copies the packets of a classify; none when there is none to keep.
+///
+/// # Errors
+/// `STATUS_INSUFFICIENT_RESOURCES`.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+pub(super) fn copy(classify: &Classify<'_>, values: &Authorization<'_>) -> Result<Kept> {
+    if is_keepable(classify, values) {
+        classify.copy_packets(names::PACKET_TAG).map(Kept::from)
+    } else {
+        Ok(Kept::default())
+    }
+}
+
+/// A further packet of a flow whose operation is held: it waits with the first, as far as there is room, and is lost to
+/// those who sent it as the first was.
+///
+/// # IRQL
+/// `<= DISPATCH_LEVEL`.
+pub(super) fn keep_further(driver: &Tollgate, classify: &mut Classify<'_>, values: &Authorization<'_>, id: RequestId) {
+    if is_ours(driver, classify) {
+        return classify.permit();
+    }
+    let packets = copy(classify, values).unwrap_or_default();
+    let (refused, is_late) = {
+        let mut gate = driver.gate.lock();
+        (gate.handle_joined(driver.now(), id, packets), gate.has_packets())
+    };
+    // What finds no room is freed without the lock.
+    drop(refused);
+    if is_late {
+        // The operation went on while this packet was copied.
+        driver.kick();
+    }
+    classify.absorb();
+}
+
+/// Whether we injected the packet, now or before some other callout did.
+pub(super) fn is_ours(driver: &Tollgate, classify: &Classify<'_>) -> bool {
+    classify.has_packet() && classify.is_injected_by(&driver.injector)
+}
+
+fn is_keepable(classify: &Classify<'_>, values: &Authorization<'_>) -> bool {
+    let goes_the_way_of_its_layer = match classify.packet_direction() {
+        Some(direction) => direction == values.direction,
+        // Then it is what the layer is about, unless somebody asks again.
+        None => values.is_first(),
+    };
+    goes_the_way_of_its_layer && classify.has_packet()
+}

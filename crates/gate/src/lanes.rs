@@ -1,0 +1,50 @@
+//! Counters that every processor counts for itself.
+//!
+//! Invariants: no two lanes share a cache line, wherever the memory begins; what is counted once is counted in the sum
+//! once, also when two processors use one lane, or a thread changes processors on the way.
+//!
+//! Neighbours: `front` counts; `crate::Gate::stats` sums.
+
+use crate::atomic::{AtomicU64, Ordering};
+
+/// What is counted.
+#[derive(Clone, Copy)]
+pub(crate) enum Count {
+    CachePermitted,
+    CacheBlocked,
+    Exempted,
+}
+
+/// Counters for `N` processors; more share them.
+pub(crate) struct Lanes<const N: usize>([Lane; N]);
+
+/// Two cache lines, because processors fetch lines in pairs. Pool is not aligned to them: so they are counted off, and the
+/// counters of two lanes are a whole line apart at least.
+struct Lane {
+    counters: [AtomicU64; 3],
+    _apart: [u64; 13],
+}
+
+
+
+impl<const N: usize> Lanes<N> {
+    pub(crate) fn new() -> Self {
+        let lane = |_| Lane { counters: core::array::from_fn(|_| AtomicU64::new(0)), _apart: [0; 13] };
+        Self(core::array::from_fn(lane))
+    }
+
+    /// Counts one, on this processor's lane.
+    #[inline]
+    pub(crate) fn count(&self, processor: u32, what: Count) {
+        let lane = self.0.get(processor as usize % N.max(1));
+        if let Some(counter) = lane.and_then(|lane| lane.counters.get(what as usize)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// All that was counted.
+    pub(crate) fn sum(&self, what: Count) -> u64 {
+        let counters = self.0.iter().filter_map(|lane| lane.counters.get(what as usize));
+        counters.map(|counter| counter.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
+    }
+}

@@ -1,0 +1,61 @@
+//! What is held, and what is said where nobody is asked.
+//!
+//! Neighbours: `crate::Gate::classify` asks; `wire::settings` says it all.
+
+use crate::Gate;
+use crate::flow::{Flow, Subject};
+use crate::memory::Memory;
+use crate::packets::Packets;
+use wire::request::Direction;
+use wire::settings::{Fallback, Holds};
+use wire::verdict::Verdict;
+
+/// The protocol number of TCP.
+pub(crate) const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMP: u8 = 1;
+const ICMP_V6: u8 = 58;
+
+/// What the settings want for a flow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Policy {
+    /// Ask.
+    Hold,
+    /// Cache and fallback, and a report.
+    Report,
+    /// The inbound half of loopback: its outbound half is asked about. Cache, else permit, and a report.
+    Loopback,
+}
+
+impl<P, K: Packets, M: Memory> Gate<P, K, M> {
+    pub(crate) fn policy(&self, flow: &Flow<'_>) -> Policy {
+        let holds = self.settings.holds();
+        let outbound = flow.key.direction == Direction::OUTBOUND;
+        if !outbound && flow.loopback && !holds.contains(Holds::ACCEPT_LOOPBACK) {
+            return Policy::Loopback;
+        }
+        let kind = match (outbound, flow.key.protocol) {
+            (true, TCP) => Holds::CONNECT_TCP,
+            (true, UDP) => Holds::CONNECT_UDP,
+            (true, ICMP | ICMP_V6) => Holds::CONNECT_ICMP,
+            (true, _) => Holds::CONNECT_OTHER,
+            (false, TCP) => Holds::ACCEPT_TCP,
+            (false, UDP) => Holds::ACCEPT_UDP,
+            (false, ICMP | ICMP_V6) => Holds::ACCEPT_ICMP,
+            (false, _) => Holds::ACCEPT_OTHER,
+        };
+        if holds.contains(kind) { Policy::Hold } else { Policy::Report }
+    }
+
+    pub(crate) fn fallback(&self, subject: &Subject) -> Verdict {
+        let fallback = match subject.key.direction {
+            Direction::OUTBOUND => self.settings.fallback_outbound,
+            _ => self.settings.fallback_inbound,
+        };
+        match fallback {
+            Fallback::PERMIT => Verdict::PERMIT,
+            Fallback::LAST => self.cache.last_known(subject).unwrap_or(Verdict::BLOCK),
+            _ => Verdict::BLOCK,
+        }
+    }
+}
