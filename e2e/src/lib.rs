@@ -9,7 +9,9 @@
 
 #![expect(unsafe_code, reason = "plays the I/O manager's part: it calls the driver's entry point")]
 
+#[cfg(feature = "service")]
 mod desk;
+#[cfg(feature = "service")]
 mod enforcer;
 mod host;
 mod machine;
@@ -18,7 +20,9 @@ mod rival;
 mod service;
 mod sweep;
 
+#[cfg(feature = "service")]
 pub use desk::{Desk, Residents, Setup};
+#[cfg(feature = "service")]
 pub use enforcer::{Device, Plug};
 pub use machine::{Machine, Options};
 pub use program::Program;

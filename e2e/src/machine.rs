@@ -1,5 +1,6 @@
 //! The whole machine as a test holds it.
 
+#[cfg(feature = "service")]
 use crate::enforcer::Device;
 use crate::host::KernelHost;
 use crate::program::Program;
@@ -175,6 +176,7 @@ impl Machine {
     ///
     /// # Panics
     /// When the device cannot be opened.
+    #[cfg(feature = "service")]
     pub fn device(&self) -> Device {
         Device::open(self.kernel())
     }
