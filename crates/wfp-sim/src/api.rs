@@ -6,6 +6,7 @@
 
 mod fwpm;
 mod fwps;
+mod handles;
 mod memory;
 mod read;
 
@@ -17,7 +18,7 @@ use nt_sys::types::{HANDLE, KIRQL, PASSIVE_LEVEL};
 use std::sync::Arc;
 
 /// Checks that `function` may be called here, and finds the machine.
-fn enter(function: &'static str, max_irql: KIRQL) -> Arc<Machine> {
+pub(crate) fn enter(function: &'static str, max_irql: KIRQL) -> Arc<Machine> {
     let machine = Machine::current();
     let irql = machine.host.irql();
     if irql > max_irql {
@@ -38,10 +39,10 @@ fn enter_management(function: &'static str) -> Arc<Machine> {
     machine
 }
 
-fn number(handle: HANDLE) -> u64 {
+pub(crate) fn number(handle: HANDLE) -> u64 {
     handle.addr() as u64
 }
 
-fn handle(number: u64) -> HANDLE {
+pub(crate) fn handle(number: u64) -> HANDLE {
     std::ptr::without_provenance_mut(number as usize)
 }

@@ -12,10 +12,12 @@ mod data;
 mod facts;
 mod field;
 pub(crate) mod frames;
+mod handles;
 mod invoke;
 pub(crate) mod layer;
 mod metadata;
 mod rules;
+mod suspend;
 mod value;
 
 pub(crate) use arbitration::Action;
@@ -24,7 +26,9 @@ pub(crate) use callouts::{Callouts, Registered};
 pub(crate) use data::LayerData;
 pub(crate) use facts::Facts;
 pub(crate) use field::Field;
+pub(crate) use handles::Handles;
 pub(crate) use layer::Layer;
+pub(crate) use suspend::Suspension;
 pub(crate) use value::Operand;
 
 use crate::ale::Flow;
@@ -45,6 +49,8 @@ pub(crate) struct Indication<'a> {
     pub flow: Option<&'a Arc<Flow>>,
     /// The flow whose authorization a callout may pend.
     pub pendable: Option<&'a Arc<Flow>>,
+    /// How a callout may pend this classify itself.
+    pub suspension: Option<&'a Arc<Suspension>>,
     pub data: LayerData,
     pub discard: Option<Discard>,
 }
@@ -189,7 +195,10 @@ fn count(machine: &Machine, filter: &Filter, what: Count) {
 fn discard(machine: &Machine, indication: &Indication<'_>, decision: &Decision) {
     let Some(layer) = indication.layer.discard() else { return };
     let filter_id = decision.answer.map_or(0, |answer| answer.filter_id);
-    inform(machine, &Indication { layer, pendable: None, discard: Some(Discard { filter_id }), ..*indication });
+    inform(
+        machine,
+        &Indication { layer, pendable: None, suspension: None, discard: Some(Discard { filter_id }), ..*indication },
+    );
 }
 
 fn log(machine: &Machine, indication: &Indication<'_>, decision: &Decision, kind: NetEventKind) {

@@ -50,19 +50,49 @@ pub struct Knobs {
     pub second_packet: SecondPacket,
     /// Whether lighter sublayers are asked after a final block.
     pub after_hard_block: AfterHardBlock,
+    /// What the sender of a pended datagram is told.
+    pub held_send: HeldSend,
+    /// What an injected packet of an authorized flow meets.
+    pub injected_send: InjectedSend,
+    /// When an injected packet goes its way.
+    pub injection_time: InjectionTime,
+    /// What becomes of a loopback packet that is injected inbound.
+    pub loopback_injection: LoopbackInjection,
+    /// Which endpoint a SYN is authorized for.
+    pub accept_endpoint: AcceptEndpoint,
+    /// What becomes of a SYN whose predecessor is held.
+    pub syn_retransmit: SynRetransmit,
 }
 
 impl Knobs {
-    /// Every combination.
+    /// Every combination of the first four, and with them every pair of values of any two.
     pub fn all() -> Vec<Self> {
-        let mut all = Vec::new();
+        let mut all: Vec<Self> = Vec::new();
         for reauth_mode in [ReauthMode::Inline, ReauthMode::Deferred, ReauthMode::DeferredInClassify] {
             for close_while_pended in
                 [CloseWhilePended::Tolerant, CloseWhilePended::ReauthAnyway, CloseWhilePended::Hazard]
             {
                 for second_packet in [SecondPacket::Absorb, SecondPacket::ClassifyAgain] {
                     for after_hard_block in [AfterHardBlock::CallWithoutRight, AfterHardBlock::Stop] {
-                        all.push(Self { reauth_mode, close_while_pended, second_packet, after_hard_block });
+                        // Patterns over the number of the combination, chosen so that the pairs come out.
+                        let number = all.len();
+                        let bit = |pattern: usize| (number * pattern / 8 + number).is_multiple_of(2);
+                        all.push(Self {
+                            reauth_mode,
+                            close_while_pended,
+                            second_packet,
+                            after_hard_block,
+                            held_send: if bit(3) { HeldSend::Succeeds } else { HeldSend::Fails },
+                            injected_send: if bit(5) { InjectedSend::ClassifiedAgain } else { InjectedSend::Passes },
+                            injection_time: if bit(7) { InjectionTime::Inline } else { InjectionTime::Deferred },
+                            loopback_injection: if bit(11) {
+                                LoopbackInjection::Delivered
+                            } else {
+                                LoopbackInjection::NotAccepted
+                            },
+                            accept_endpoint: if bit(13) { AcceptEndpoint::Child } else { AcceptEndpoint::Listener },
+                            syn_retransmit: if bit(17) { SynRetransmit::Indicated } else { SynRetransmit::Absorbed },
+                        });
                     }
                 }
             }
@@ -113,6 +143,66 @@ pub enum AfterHardBlock {
     CallWithoutRight,
     /// Evaluation ends.
     Stop,
+}
+
+/// What the sender of a pended datagram is told. Reports of both exist, no page says it (R25).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum HeldSend {
+    /// The send succeeds.
+    #[default]
+    Succeeds,
+    /// The send fails.
+    Fails,
+}
+
+/// What an injected packet meets whose flow is authorized.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InjectedSend {
+    /// It is classified again, as what was injected (R23).
+    #[default]
+    ClassifiedAgain,
+    /// It passes, as any other packet of the flow.
+    Passes,
+}
+
+/// When an injected packet goes its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum InjectionTime {
+    /// Inside the call, with its completion function, unless a classify is on the stack.
+    #[default]
+    Inline,
+    /// Later, on a worker.
+    Deferred,
+}
+
+/// What becomes of a loopback packet that is injected inbound (O10).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LoopbackInjection {
+    /// It arrives.
+    #[default]
+    Delivered,
+    /// Its injection ends with `STATUS_DATA_NOT_ACCEPTED`.
+    NotAccepted,
+}
+
+/// The endpoint that ALE_AUTH_RECV_ACCEPT names for a SYN (O9).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum AcceptEndpoint {
+    /// The connection's own, with the listener as its parent.
+    #[default]
+    Child,
+    /// The listener's; the connection has one of its own when it is established.
+    Listener,
+}
+
+/// What becomes of a SYN that is sent again while the first is held (O8).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum SynRetransmit {
+    /// It is indicated like the first.
+    #[default]
+    Indicated,
+    /// It is dropped before anybody sees it.
+    Absorbed,
 }
 
 /// The level of callouts.

@@ -1,6 +1,6 @@
 //! The face for whoever plays the rest of the machine: boot, applications, news, a look inside.
 
-use crate::ale::{Connect, ConnectSpec, DatagramSocket, FlowHandle, Process, ProcessSpec};
+use crate::ale::{Connect, ConnectSpec, DatagramSocket, FlowHandle, Listener, Process, ProcessSpec, Wired};
 use crate::config::Config;
 use crate::counters::Counts;
 use crate::events::NetEvent;
@@ -36,6 +36,11 @@ impl Engine {
         Connect::start(&self.machine, process, spec)
     }
 
+    /// Opens a TCP socket that listens at `local`; whether it does, [`Listener::error`] tells.
+    pub fn tcp_listen(&self, process: &Process, local: SocketAddr) -> Listener {
+        Listener::start(&self.machine, process, local)
+    }
+
     /// Opens a UDP socket.
     pub fn udp_open(&self, process: &Process, local: SocketAddr) -> DatagramSocket {
         let fixed = Some(local).filter(|local| !local.ip().is_unspecified() || local.port() != 0);
@@ -45,6 +50,21 @@ impl Engine {
     /// Opens a socket for ICMP echo.
     pub fn icmp_open(&self, process: &Process, is_v6: bool) -> DatagramSocket {
         DatagramSocket::icmp(&self.machine, process, is_v6)
+    }
+
+    /// Opens a raw socket for `protocol`, which is none of TCP, UDP and ICMP.
+    pub fn raw_open(&self, process: &Process, protocol: u8, is_v6: bool) -> DatagramSocket {
+        DatagramSocket::open(&self.machine, process, protocol, None, is_v6)
+    }
+
+    /// Every packet that has left the machine, oldest first.
+    pub fn wire(&self) -> Vec<Wired> {
+        self.machine.network.wire()
+    }
+
+    /// How many net buffer lists drivers have: allocated, cloned, or kept from the stack by a reference.
+    pub fn outstanding_packets(&self) -> usize {
+        self.machine.lists.outstanding()
     }
 
     /// Has every live flow authorized again for `reason`, a bit of `FWP_CONDITION_REAUTHORIZE_REASON_*`; says how many.
@@ -159,6 +179,8 @@ impl Engine {
             filters,
             flows: machine.ale.flows().len(),
             pended: machine.ale.pended_operations(),
+            closures_held: machine.handles.pended(),
+            listeners: machine.ale.listener_statuses(),
             totals: machine.totals.totals(),
         }
     }
@@ -184,10 +206,14 @@ impl Engine {
         let registered = machine.callouts.all().len();
         [
             ("V-PEND-02", machine.ale.pended_operations(), "operations are pended"),
+            ("V-HDL-02", machine.handles.acquired(), "classify handles were not released"),
             ("V-OBJ-02", registered, "callouts are registered"),
             ("V-OBJ-04", machine.bfe.kernel_sessions(), "engine handles are open"),
             ("V-OBJ-04", machine.bfe.subscriptions(), "state subscriptions exist"),
             ("V-OBJ-06", machine.memory.outstanding(), "records were not freed"),
+            ("V-NBL-10", machine.lists.outstanding(), "net buffer lists were not freed"),
+            ("V-NBL-10", machine.lists.open(), "net buffer list pools or generic objects exist"),
+            ("V-INJ-07", machine.injection.open_handles(), "injection handles exist"),
         ]
         .into_iter()
         .find(|(_, count, _)| *count > 0)

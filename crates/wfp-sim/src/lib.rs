@@ -24,19 +24,26 @@ mod counters;
 mod engine;
 mod events;
 mod host;
+mod inject;
 mod machine;
+mod ndis;
+mod packet;
 mod status;
 mod sync;
 mod test_host;
 
 pub use ale::{
-    Connect, ConnectSpec, DatagramSocket, Direction, FlowHandle, Handshake, Outcome, PacketFate, Process, ProcessSpec,
-    Sent, WSAEACCES, WSAEALREADY, WSAECONNABORTED, WSAECONNREFUSED, WSAEISCONN,
+    Accept, Connect, ConnectSpec, Connection, DatagramSocket, Direction, FlowHandle, Handshake, Listener, Outcome,
+    PacketFate, Process, ProcessSpec, Protection, Sent, SynFate, WSAEACCES, WSAEALREADY, WSAECONNABORTED,
+    WSAECONNREFUSED, WSAEISCONN, WSAETIMEDOUT, Wired,
 };
-pub use config::{AfterHardBlock, ClassifyIrql, CloseWhilePended, Config, Knobs, ReauthMode, SecondPacket};
+pub use config::{
+    AcceptEndpoint, AfterHardBlock, ClassifyIrql, CloseWhilePended, Config, HeldSend, InjectedSend, InjectionTime,
+    Knobs, LoopbackInjection, ReauthMode, SecondPacket, SynRetransmit,
+};
 pub use counters::Counts;
 pub use engine::Engine;
 pub use events::{NetEvent, NetEventKind};
 pub use host::{Host, Violation};
-pub use status::{CalloutStatus, EngineStatus, FilterStatus, SublayerStatus, Totals};
+pub use status::{CalloutStatus, EngineStatus, FilterStatus, ListenerStatus, SublayerStatus, Totals};
 pub use test_host::TestHost;

@@ -2,13 +2,15 @@
 //!
 //! Invariant: at most one machine is installed at a time; a second boot waits for the first to shut down.
 
-use crate::ale::Ale;
+use crate::ale::{Ale, Network};
 use crate::api::Memory;
 use crate::bfe::{Bfe, Policy};
-use crate::classify::{Callouts, Quarantine};
+use crate::classify::{Callouts, Handles, Quarantine};
 use crate::config::Config;
 use crate::events::Events;
 use crate::host::{Host, Violation};
+use crate::inject::Injection;
+use crate::ndis::Lists;
 use crate::status::TotalCounters;
 use crate::sync::{Lock, SharedLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,7 +23,11 @@ pub(crate) struct Machine {
     pub bfe: Bfe,
     pub policy: RwLock<Arc<Policy>>,
     pub callouts: Callouts,
+    pub handles: Handles,
     pub ale: Ale,
+    pub network: Network,
+    pub lists: Lists,
+    pub injection: Injection,
     pub events: Events,
     pub totals: TotalCounters,
     pub memory: Memory,
@@ -46,7 +52,11 @@ impl Machine {
             bfe: Bfe::new(&config),
             policy: RwLock::new(Arc::new(Policy::empty())),
             callouts: Callouts::default(),
+            handles: Handles::default(),
             ale: Ale::default(),
+            network: Network::default(),
+            lists: Lists::default(),
+            injection: Injection::default(),
             events: Events::default(),
             totals: TotalCounters::default(),
             memory: Memory::default(),

@@ -2,6 +2,7 @@
 
 use crate::counters::Counts;
 use nt_sys::types::GUID;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Everything at one moment.
@@ -23,8 +24,27 @@ pub struct EngineStatus {
     pub flows: usize,
     /// Completion contexts that are out.
     pub pended: usize,
+    /// Classifies that are pended by a classify handle: closures that are held.
+    pub closures_held: usize,
+    /// Sockets that listen.
+    pub listeners: Vec<ListenerStatus>,
     /// What happened since boot.
     pub totals: Totals,
+}
+
+/// A socket that listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenerStatus {
+    /// Its endpoint handle.
+    pub endpoint: u64,
+    /// Where it listens.
+    pub local: SocketAddr,
+    /// The process.
+    pub pid: u32,
+    /// SYNs whose authorization is held.
+    pub held: usize,
+    /// Connections that nobody has accepted yet.
+    pub waiting: usize,
 }
 
 /// A sublayer.
@@ -85,6 +105,8 @@ pub struct FilterStatus {
 pub struct Totals {
     /// TCP connects.
     pub connects: u64,
+    /// SYNs that arrived at listeners.
+    pub syns: u64,
     /// Authorizations that ended in permit.
     pub permitted: u64,
     /// Authorizations that ended in block.
@@ -101,6 +123,7 @@ pub struct Totals {
 #[derive(Default)]
 pub(crate) struct TotalCounters {
     pub connects: Total,
+    pub syns: Total,
     pub permitted: Total,
     pub blocked: Total,
     pub pended: Total,
@@ -125,6 +148,7 @@ impl TotalCounters {
     pub fn totals(&self) -> Totals {
         Totals {
             connects: self.connects.get(),
+            syns: self.syns.get(),
             permitted: self.permitted.get(),
             blocked: self.blocked.get(),
             pended: self.pended.get(),

@@ -5,6 +5,19 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+#[cfg(feature = "shuttle")]
+pub(crate) use shuttle::thread::ThreadId;
+#[cfg(not(feature = "shuttle"))]
+pub(crate) use std::thread::ThreadId;
+
+/// The running thread; among explored threads, the one that is explored.
+pub(crate) fn this_thread() -> ThreadId {
+    #[cfg(not(feature = "shuttle"))]
+    return std::thread::current().id();
+    #[cfg(feature = "shuttle")]
+    return shuttle::thread::current().id();
+}
+
 /// Taking a lock whatever happened to its last owner.
 pub(crate) trait Lock<T> {
     fn hold(&self) -> MutexGuard<'_, T>;

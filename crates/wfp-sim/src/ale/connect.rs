@@ -1,18 +1,22 @@
 //! TCP connects.
 
-use super::flow::{Flow, Handshake, Oddities, OnDone, Outcome, Peer};
+use super::flow::{Flow, Handshake, Oddities, OnDone, Outcome, Peer, Phase};
 use super::handle::FlowHandle;
 use super::indicate::{Occasion, indicate_socket};
+use super::listen::syn_from;
 use super::process::Process;
-use super::reauthorize::authorize;
+use super::reauthorize::{authorize, establish};
 use super::socket::{Socket, TCP};
-use super::{WSAEACCES, WSAEALREADY, WSAEISCONN};
+use super::{WSAEACCES, WSAEALREADY, WSAECONNREFUSED, WSAEISCONN, WSAETIMEDOUT};
 use crate::classify::{LayerData, layer};
 use crate::machine::Machine;
 use crate::sync::Lock;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+/// How long SYNs are sent that nobody answers.
+const SYN_MS: u64 = 21_000;
 
 /// A connect to make.
 pub struct ConnectSpec {
@@ -111,6 +115,19 @@ impl Connect {
         FlowHandle::new(Arc::clone(&self.machine), Arc::clone(&self.flow))
     }
 
+    /// Sends the SYN again, to a listener of this machine that has not answered; gives up when it is time to.
+    pub fn retransmit(&self) {
+        let (is_connecting, since_ms) = {
+            let progress = self.flow.progress();
+            (progress.phase == Phase::Connecting, progress.last_used_ms)
+        };
+        if is_connecting && self.machine.host.now_ms() - since_ms >= SYN_MS {
+            self.flow.end(&self.machine, Outcome::Refused(WSAETIMEDOUT));
+        } else if is_connecting && let Some(listener) = self.machine.ale.listener_at(self.flow.peer.addr) {
+            syn_from(&self.machine, &listener, &self.flow);
+        }
+    }
+
     /// Closes the socket.
     pub fn close(&self) {
         self.flow.socket.close(&self.machine);
@@ -121,6 +138,36 @@ impl Drop for Connect {
     fn drop(&mut self) {
         self.close();
     }
+}
+
+/// An authorized connect sends its SYN. A listener of this machine answers when it is permitted to.
+pub(super) fn send_syn(machine: &Arc<Machine>, flow: &Arc<Flow>) {
+    if let Some(listener) = machine.ale.listener_at(flow.peer.addr) {
+        {
+            let mut progress = flow.progress();
+            progress.phase = Phase::Connecting;
+            progress.last_used_ms = machine.host.now_ms();
+        }
+        return syn_from(machine, &listener, flow);
+    }
+    match flow.handshake {
+        Handshake::Accepted => {
+            establish(machine, flow);
+        }
+        Handshake::Refused => flow.end(machine, Outcome::Refused(WSAECONNREFUSED)),
+    }
+}
+
+/// The listener has answered; says whether the connect is established by that.
+pub(super) fn syn_ack(machine: &Machine, flow: &Arc<Flow>) -> bool {
+    {
+        let mut progress = flow.progress();
+        if progress.phase != Phase::Connecting {
+            return false;
+        }
+        progress.start_again();
+    }
+    establish(machine, flow)
 }
 
 /// The address that the engine sees: a mapped IPv4 address is IPv4.

@@ -14,7 +14,7 @@ use super::process::Identity;
 use super::socket::Socket;
 use crate::classify::Facts;
 use crate::classify::layer::{self, Step};
-use crate::sync::Lock;
+use crate::sync::{Lock, ThreadId, this_thread};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -95,7 +95,9 @@ pub(super) enum Phase {
     Scheduled,
     /// The reauthorization runs.
     Reauthorizing,
-    /// Authorized.
+    /// Authorized; its SYN is on the way to a listener of this machine.
+    Connecting,
+    /// Authorized, and established.
     Live,
     /// The socket closes.
     Closing,
@@ -108,6 +110,8 @@ pub(super) enum Phase {
 /// What the lock of a flow guards.
 pub(super) struct Progress {
     pub phase: Phase,
+    /// The thread that runs the latest classify.
+    pub running_on: ThreadId,
     pub outcome: Outcome,
     pub outstanding: usize,
     pub pended_by: Vec<u32>,
@@ -115,6 +119,19 @@ pub(super) struct Progress {
     pub epoch: u64,
     pub last_used_ms: u64,
     on_done: Option<OnDone>,
+}
+
+impl Progress {
+    /// Whether a classify of the flow runs that decides about it.
+    pub fn is_running(&self) -> bool {
+        matches!(self.phase, Phase::Classifying | Phase::Reauthorizing)
+    }
+
+    /// The running thread starts another one.
+    pub fn start_again(&mut self) {
+        self.phase = Phase::Reauthorizing;
+        self.running_on = this_thread();
+    }
 }
 
 /// A flow.
@@ -151,6 +168,7 @@ impl Flow {
     fn begun(id: u64, socket: Arc<Socket>, peer: Peer, direction: Direction, on_done: Option<OnDone>) -> Self {
         let progress = Progress {
             phase: Phase::Classifying,
+            running_on: this_thread(),
             outcome: Outcome::Pending,
             outstanding: 0,
             pended_by: Vec::new(),
@@ -216,6 +234,7 @@ impl Flow {
 
     /// What every indication of this flow says.
     pub(super) fn facts<'a>(&'a self, identity: &'a Identity) -> Facts<'a> {
+        let (endpoint, parent) = self.socket.authorized_as();
         Facts {
             identity,
             protocol: self.socket.protocol,
@@ -223,8 +242,8 @@ impl Flow {
             is_wildcard: false,
             peer: Some(&self.peer),
             direction: self.direction,
-            endpoint: self.socket.endpoint,
-            parent: self.socket.parent,
+            endpoint,
+            parent,
             flow_id: Some(self.id),
             flags: 0,
             reason: 0,

@@ -1,9 +1,10 @@
 //! A flow in the hand of whoever plays the network.
 
 use super::flow::{Direction, Flow, PacketFate};
+use super::network::packet_of;
 use super::reauthorize::{packet, recheck};
-use crate::classify::LayerData;
 use crate::machine::Machine;
+use crate::ndis::{Lent, Start, Travel};
 use std::fmt;
 use std::sync::Arc;
 
@@ -37,19 +38,20 @@ impl FlowHandle {
 
     /// A packet comes by. The first after a change of the layer's filters is authorized again.
     pub fn packet(&self, direction: Direction) -> PacketFate {
-        packet(&self.machine, &self.flow, direction, self.opaque(direction))
+        packet(&self.machine, &self.flow, direction, self.some_packet(direction).data())
     }
 
     /// Something else has the flow authorized again: a new interface, a profile, a socket option. A held flow stays held.
     pub fn reauthorize(&self, reason: u32) -> PacketFate {
-        recheck(&self.machine, &self.flow, reason, Direction::Outbound, self.opaque(Direction::Outbound))
+        let lent = self.some_packet(Direction::Outbound);
+        recheck(&self.machine, &self.flow, reason, Direction::Outbound, lent.data())
     }
 
-    fn opaque(&self, direction: Direction) -> LayerData {
-        let protocol = self.flow.socket.protocol;
-        match direction {
-            Direction::Outbound => LayerData::opaque(protocol),
-            Direction::Inbound => LayerData::opaque_inbound(protocol, self.flow.is_v6()),
-        }
+    fn some_packet(&self, direction: Direction) -> Lent<'_> {
+        let start = match direction {
+            Direction::Outbound => Start::TransportHeader,
+            Direction::Inbound => Start::Payload,
+        };
+        Lent::new(&self.machine, &[packet_of(&self.machine, &self.flow, direction)], start, Travel::default())
     }
 }

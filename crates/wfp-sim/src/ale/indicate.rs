@@ -2,8 +2,8 @@
 
 use super::flow::{Direction, Flow, Peer};
 use super::socket::Socket;
-use crate::classify::layer::Step;
-use crate::classify::{self, Facts, Indication, LayerData, Verdict};
+use crate::classify::layer::{ENDPOINT_CLOSURE, Step};
+use crate::classify::{self, Facts, Indication, LayerData, Suspension, Verdict};
 use crate::machine::Machine;
 use nt_sys::fwp::{FWP_CONDITION_FLAG_IS_LOOPBACK, FWP_CONDITION_FLAG_IS_REAUTHORIZE};
 use std::sync::Arc;
@@ -27,6 +27,22 @@ pub(super) fn indicate_socket(
     peer: Option<&Peer>,
     occasion: &Occasion,
 ) -> Verdict {
+    let (is_v6, facts) = socket_facts(socket, peer, occasion);
+    indicate(machine, step, is_v6, facts, None, LayerData::default(), None)
+}
+
+/// Indicates that a socket closes, which callouts may pend.
+pub(super) fn indicate_closure(
+    machine: &Machine,
+    socket: &Arc<Socket>,
+    peer: Option<&Peer>,
+    suspension: &Arc<Suspension>,
+) {
+    let (is_v6, facts) = socket_facts(socket, peer, &Occasion::default());
+    indicate(machine, ENDPOINT_CLOSURE, is_v6, facts, None, LayerData::default(), Some(suspension));
+}
+
+fn socket_facts<'a>(socket: &'a Socket, peer: Option<&'a Peer>, occasion: &Occasion) -> (bool, Facts<'a>) {
     let local = peer.map_or(socket.local(), |peer| socket.local_towards(peer.addr));
     let facts = Facts {
         identity: &socket.owner.identity,
@@ -45,7 +61,7 @@ pub(super) fn indicate_socket(
         omit_metadata: 0,
     };
     let is_v6 = peer.map_or(socket.is_v6(), |peer| peer.addr.is_ipv6());
-    indicate(machine, step, is_v6, facts, None, LayerData::default())
+    (is_v6, facts)
 }
 
 /// Indicates a flow.
@@ -57,7 +73,7 @@ pub(super) fn indicate_flow(machine: &Machine, step: Step, flow: &Arc<Flow>, occ
     }
     facts.reason = occasion.reason;
     facts.packet = occasion.packet;
-    indicate(machine, step, flow.is_v6(), facts, Some(flow), occasion.data)
+    indicate(machine, step, flow.is_v6(), facts, Some(flow), occasion.data, None)
 }
 
 fn indicate(
@@ -67,6 +83,7 @@ fn indicate(
     mut facts: Facts<'_>,
     flow: Option<&Arc<Flow>>,
     data: LayerData,
+    suspension: Option<&Arc<Suspension>>,
 ) -> Verdict {
     if facts.is_loopback() {
         facts.flags |= FWP_CONDITION_FLAG_IS_LOOPBACK;
@@ -76,6 +93,7 @@ fn indicate(
         facts: &facts,
         flow,
         pendable: flow.filter(|flow| step == flow.step()),
+        suspension,
         data,
         discard: None,
     };

@@ -4,10 +4,12 @@
 //! Invariants: the first authorization of a TCP flow has no packet, a reauthorization of a live flow has one; what a
 //! reauthorization blocks without absorbing ends the flow.
 
-use super::flow::{Direction, Flow, Handshake, Outcome, PacketFate, Phase};
+use super::connect::send_syn;
+use super::flow::{Direction, Flow, Outcome, PacketFate, Phase};
 use super::indicate::{Occasion, indicate_flow};
+use super::listen::{complete_handshake, discard_child};
 use super::socket::TCP;
-use super::{WSAEACCES, WSAECONNABORTED, WSAECONNREFUSED};
+use super::{WSAEACCES, WSAECONNABORTED};
 use crate::classify::{LayerData, Verdict, frames, layer};
 use crate::config::{CloseWhilePended, ReauthMode};
 use crate::machine::Machine;
@@ -18,7 +20,9 @@ use std::sync::Arc;
 /// The first authorization.
 pub(super) fn authorize(machine: &Arc<Machine>, flow: &Arc<Flow>, data: LayerData) -> Verdict {
     machine.ale.flows.hold().insert(flow.id, Arc::clone(flow));
-    flow.socket.note_authorization();
+    if flow.socket.parent.is_none() {
+        flow.socket.note_authorization();
+    }
     let verdict = indicate_flow(machine, flow.step(), flow, &Occasion { data, ..Occasion::default() });
     let (was_pended, is_complete) = {
         let mut progress = flow.progress();
@@ -69,7 +73,7 @@ fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
         let mut progress = flow.progress();
         let binds = progress.phase == Phase::Scheduled;
         if binds {
-            progress.phase = Phase::Reauthorizing;
+            progress.start_again();
         }
         binds
     };
@@ -91,7 +95,7 @@ fn run(machine: &Arc<Machine>, flow: &Arc<Flow>) {
 }
 
 /// Obeys the verdict of an authorization.
-fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
+fn settle(machine: &Arc<Machine>, flow: &Arc<Flow>, verdict: Verdict) {
     if verdict.blocks() {
         machine.totals.blocked.add();
         return match flow.direction {
@@ -100,11 +104,20 @@ fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
         };
     }
     machine.totals.permitted.add();
-    if flow.socket.protocol == TCP && flow.handshake == Handshake::Refused {
-        return flow.end(machine, Outcome::Refused(WSAECONNREFUSED));
+    match (flow.socket.protocol, flow.direction) {
+        (TCP, Direction::Inbound) => complete_handshake(machine, flow),
+        (TCP, Direction::Outbound) => send_syn(machine, flow),
+        _ => {
+            establish(machine, flow);
+        }
     }
+}
+
+/// Indicates that the flow is established; says whether it is.
+pub(super) fn establish(machine: &Machine, flow: &Arc<Flow>) -> bool {
     if indicate_flow(machine, layer::FLOW_ESTABLISHED, flow, &Occasion::default()).blocks() {
-        return flow.end(machine, Outcome::Refused(WSAECONNABORTED));
+        flow.end(machine, Outcome::Refused(WSAECONNABORTED));
+        return false;
     }
     {
         let mut progress = flow.progress();
@@ -112,11 +125,15 @@ fn settle(machine: &Machine, flow: &Arc<Flow>, verdict: Verdict) {
         progress.last_used_ms = machine.host.now_ms();
     }
     flow.conclude(Outcome::Connected);
+    true
 }
 
 /// Ends a flow whose first packet was dropped; nobody hears of it.
-fn drop_inbound(machine: &Machine, flow: &Arc<Flow>) {
+fn drop_inbound(machine: &Arc<Machine>, flow: &Arc<Flow>) {
     flow.end(machine, Outcome::Refused(WSAEACCES));
+    if flow.socket.parent.is_some() {
+        discard_child(machine, flow);
+    }
 }
 
 /// A packet of a live flow passes by: after a change of policy it is authorized on the way.

@@ -1,19 +1,19 @@
-//! Sockets: binding, closing, and what is indicated for the endpoint itself.
+//! Sockets: what they are, and binding them.
 //!
-//! Invariant: a connection's endpoint is reported closed once for each authorization it was indicated, a datagram socket's
-//! once whatever the number of its peers (learn.microsoft.com "ALE Endpoint Lifetime Management").
+//! Invariant: an endpoint handle is one socket's, and never given out again. Neighbours: `closing` ends sockets.
 
 use super::flow::{Flow, Peer, Phase};
 use super::indicate::{Occasion, indicate_socket};
+use super::listen::Listening;
 use super::process::Owned;
-use crate::classify::{frames, layer};
+use crate::classify::layer;
 use crate::machine::Machine;
 use crate::sync::Lock;
 use nt_sys::fwp::FWP_CONDITION_FLAG_IS_WILDCARD_BIND;
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 pub(crate) const TCP: u8 = 6;
 pub(crate) const UDP: u8 = 17;
@@ -37,6 +37,7 @@ pub(crate) struct Socket {
     pub(super) flows: Mutex<HashMap<Peer, Arc<Flow>>>,
     /// Held flows whose peer has a newer one.
     superseded: Mutex<Vec<Arc<Flow>>>,
+    listening: OnceLock<Listening>,
     is_bound: AtomicBool,
     is_closed: AtomicBool,
     was_authorized: AtomicBool,
@@ -55,15 +56,36 @@ impl Socket {
         if local.port() == 0 {
             local.set_port(machine.ale.ephemeral_port());
         }
+        Self::adopted(machine, owner, protocol, local, None)
+    }
+
+    /// A socket at `local`, which may be unspecified and still has a port of its own.
+    pub fn bound(machine: &Machine, owner: &Arc<Owned>, protocol: u8, local: SocketAddr) -> Arc<Self> {
+        Self::new(machine, owner, protocol, Some(local), local.is_ipv6())
+    }
+
+    /// The end at `local` of a connection that `listener` was asked for.
+    pub fn child(machine: &Machine, listener: &Self, local: SocketAddr) -> Arc<Self> {
+        Self::adopted(machine, &listener.owner, listener.protocol, local, Some(listener.endpoint))
+    }
+
+    fn adopted(
+        machine: &Machine,
+        owner: &Arc<Owned>,
+        protocol: u8,
+        local: SocketAddr,
+        parent: Option<u64>,
+    ) -> Arc<Self> {
         let socket = Arc::new(Self {
             endpoint: machine.new_id(),
-            parent: None,
+            parent,
             protocol,
             owner: Arc::clone(owner),
             is_address_fixed: !local.ip().is_unspecified(),
             local,
             flows: Mutex::default(),
             superseded: Mutex::default(),
+            listening: OnceLock::new(),
             is_bound: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
             was_authorized: AtomicBool::new(false),
@@ -98,12 +120,29 @@ impl Socket {
         superseded.push(held);
     }
 
+    pub fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::SeqCst)
+    }
+
+    /// Lets go of a flow that has ended, or is another socket's now.
+    pub(super) fn forget(&self, gone: &Flow) {
+        self.flows.hold().retain(|_, flow| flow.id != gone.id);
+        self.superseded.hold().retain(|flow| flow.id != gone.id);
+    }
+
     pub fn local(&self) -> SocketAddr {
         self.local
     }
 
     pub fn is_v6(&self) -> bool {
         self.local.is_ipv6()
+    }
+
+    /// Whether packets to `addr` are for this socket.
+    pub(super) fn is_at(&self, addr: SocketAddr) -> bool {
+        let is_here = [LOCAL_V4, LOCAL_V6].contains(&addr.ip()) || addr.ip().is_loopback();
+        let is_family = self.is_v6() || addr.is_ipv4();
+        self.local == addr || !self.is_address_fixed && is_here && is_family && self.local.port() == addr.port()
     }
 
     /// The local address as packets to `remote` carry it.
@@ -119,44 +158,42 @@ impl Socket {
         SocketAddr::new(ip, self.local.port())
     }
 
-    /// Closes the socket: held operations are orphaned, live flows end. Again is nothing.
-    pub fn close(self: &Arc<Self>, machine: &Machine) {
-        if self.is_closed.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        self.owner.release(self);
+    /// The flows that end with the socket.
+    pub(super) fn take_flows(&self) -> Vec<Arc<Flow>> {
         let mut flows: Vec<Arc<Flow>> = self.flows.hold().drain().map(|(_, flow)| flow).collect();
         flows.append(&mut self.superseded.hold());
-        for flow in &flows {
-            wait_until_idle(machine, flow);
-        }
-        if self.was_authorized.load(Ordering::SeqCst) {
-            let peer = flows.first().filter(|_| self.protocol == TCP).map(|flow| &flow.peer);
-            indicate_socket(machine, layer::ENDPOINT_CLOSURE, self, peer, &Occasion::default());
-        }
-        for flow in &flows {
-            flow.end_closed(machine);
-        }
-        if self.is_bound.load(Ordering::SeqCst) {
-            indicate_socket(machine, layer::RESOURCE_RELEASE, self, None, &Occasion::default());
-        }
+        flows
     }
-}
 
-/// Lets a classify of the flow that runs on another thread end; from then on none starts.
-fn wait_until_idle(machine: &Machine, flow: &Flow) {
-    loop {
-        {
-            let mut progress = flow.progress();
-            // After a violation nobody will end what was running.
-            if !matches!(progress.phase, Phase::Classifying | Phase::Reauthorizing) || machine.has_crashed() {
-                if progress.phase != Phase::Ended {
-                    progress.phase = Phase::Closing;
-                }
-                return;
-            }
+    /// Turns the socket into a listener.
+    pub(super) fn listen(&self, listening: Listening) {
+        // Listening again changes nothing.
+        drop(self.listening.set(listening));
+    }
+
+    pub(super) fn listening(&self) -> Option<&Listening> {
+        self.listening.get()
+    }
+
+    /// Says whether nobody has closed it before.
+    pub(super) fn start_closing(&self) -> bool {
+        !self.is_closed.swap(true, Ordering::SeqCst)
+    }
+
+    pub(super) fn is_bound(&self) -> bool {
+        self.is_bound.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn was_authorized(&self) -> bool {
+        self.was_authorized.load(Ordering::SeqCst)
+    }
+
+    /// The endpoint that authorizations name, and its parent. A connection that is not established yet may still go by its
+    /// listener.
+    pub(super) fn authorized_as(&self) -> (u64, Option<u64>) {
+        match self.parent {
+            Some(parent) if !self.was_authorized() => (parent, None),
+            parent => (self.endpoint, parent),
         }
-        assert!(!frames::is_in_flow(flow.id), "a socket was closed from inside its own classify");
-        machine.host.wait_ms(1);
     }
 }

@@ -86,6 +86,11 @@ fn unregister(machine: &Machine, function: &'static str, callout: Option<Arc<Reg
             machine
                 .bugcheck("V-PEND-02", format!("callout {} unregistered with {pends} operations pended", callout.id));
         }
+        let handles = callout.handles.load(Ordering::SeqCst);
+        if handles > 0 {
+            machine
+                .bugcheck("V-HDL-02", format!("callout {} unregistered with {handles} classify handles", callout.id));
+        }
         machine.callouts.remove(callout.id);
     }
     callout.is_unregistering.store(false, Ordering::SeqCst);
@@ -113,7 +118,10 @@ pub unsafe extern "system-unwind" fn FwpsPendOperation0(
 /// # Safety
 /// None: the context is only looked up, and the packet not yet used.
 #[unsafe(no_mangle)]
-pub unsafe extern "system-unwind" fn FwpsCompleteOperation0(completion_context: HANDLE, _net_buffer_list: *mut NET_BUFFER_LIST) {
+pub unsafe extern "system-unwind" fn FwpsCompleteOperation0(
+    completion_context: HANDLE,
+    _net_buffer_list: *mut NET_BUFFER_LIST,
+) {
     let machine = enter("FwpsCompleteOperation0", DISPATCH_LEVEL);
     machine.ale.complete(&machine, number(completion_context));
 }

@@ -32,6 +32,8 @@ pub(crate) struct Registered {
     pub contexts: AtomicUsize,
     /// Operations that it has to complete.
     pub pends: AtomicUsize,
+    /// Classify handles that it has to release.
+    pub handles: AtomicUsize,
 }
 
 impl Registered {
@@ -54,6 +56,7 @@ impl Registered {
             is_unregistering: AtomicBool::new(false),
             contexts: AtomicUsize::new(0),
             pends: AtomicUsize::new(0),
+            handles: AtomicUsize::new(0),
         }
     }
 

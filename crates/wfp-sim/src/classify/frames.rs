@@ -3,6 +3,7 @@
 //! Invariant: a frame is pushed right before a classify function is called and popped right after, also when it unwinds.
 
 use super::callouts::Registered;
+use super::suspend::Suspension;
 use crate::ale::Flow;
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -13,6 +14,13 @@ pub(crate) struct Frame {
     pub flow: Option<Arc<Flow>>,
     /// The handle by which this call may pend; zero where it may not.
     pub completion: u64,
+    /// What it was given: the classify context, the filter, the record to answer in.
+    pub classify_context: u64,
+    pub filter_id: u64,
+    pub out: usize,
+    /// Its classify itself, where that can be pended.
+    pub suspension: Option<Arc<Suspension>>,
+    pub is_classify_pended: bool,
     pub is_reauthorization: bool,
     /// It was called with the right to set the action.
     pub may_act: bool,

@@ -60,6 +60,7 @@ pub(super) fn call(
         reserved: POISON_U32,
     };
     let out = arena.one(entry);
+    let context = machine.new_handle();
     let flow_context = indication.flow.map_or(0, |flow| flow.enter_context(indication.layer.id, callout.id));
 
     for counters in [&callout.counters, &filter.counters] {
@@ -72,6 +73,11 @@ pub(super) fn call(
         callout: Arc::clone(callout),
         flow: indication.pendable.cloned(),
         completion: completion.unwrap_or(0),
+        classify_context: context,
+        filter_id: filter.id,
+        out: out.addr(),
+        suspension: indication.suspension.cloned(),
+        is_classify_pended: false,
         is_reauthorization: indication.is_reauthorization(),
         may_act: decision.is_open,
         pends: PendAttempt::None,
@@ -85,14 +91,16 @@ pub(super) fn call(
             values,
             metadata.as_ptr(),
             indication.data.list,
-            std::ptr::null(),
+            std::ptr::without_provenance(context as usize),
             filter.record(),
             flow_context,
             out,
         );
     }
     level.restore(machine, callout);
-    let pends = frames::innermost(|frame| frame.map_or(PendAttempt::None, |frame| frame.pends));
+    let (pends, is_classify_pended) = frames::innermost(|frame| {
+        frame.map_or((PendAttempt::None, false), |frame| (frame.pends, frame.is_classify_pended))
+    });
     drop(frame);
     // SAFETY: `out` is a whole record in `arena`, and the callout may only have written integers into it.
     let reply = unsafe { out.read() };
@@ -100,11 +108,14 @@ pub(super) fn call(
         flow.leave_context(machine, indication.layer.id, callout);
     }
 
-    let exchange = Exchange { entry, reply, pends, metadata_is_untouched: metadata.is_untouched() };
+    if let Err((rule, what)) = machine.lists.check_lent(indication.data.list) {
+        machine.bugcheck(rule, format!("callout {} at layer {}: {what}", callout.id, indication.layer.id));
+    }
+    let exchange = Exchange { entry, reply, pends, is_classify_pended, metadata_is_untouched: metadata.is_untouched() };
     rules::check(machine, indication, filter, callout, &exchange);
     machine.quarantine.take(arena);
     for counters in [&callout.counters, &filter.counters] {
-        if pends == PendAttempt::Pended {
+        if pends == PendAttempt::Pended || is_classify_pended {
             counters.add(Count::Pended);
         }
         if reply.flags & FWPS_CLASSIFY_OUT_FLAG_ABSORB != 0 {

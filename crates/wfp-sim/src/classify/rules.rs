@@ -15,6 +15,7 @@ pub(super) struct Exchange {
     pub entry: FWPS_CLASSIFY_OUT0,
     pub reply: FWPS_CLASSIFY_OUT0,
     pub pends: PendAttempt,
+    pub is_classify_pended: bool,
     pub metadata_is_untouched: bool,
 }
 
@@ -89,6 +90,14 @@ fn pended(indication: &Indication<'_>, callout: &Running, exchange: &Exchange) -
         }
         if exchange.keeps_right() {
             return Some(("V-CLS-06", "pended, and left the action open"));
+        }
+    }
+    if exchange.is_classify_pended {
+        if !exchange.blocks() {
+            return Some(("V-PEND-03", "pended the classify, and did not block"));
+        }
+        if exchange.keeps_right() {
+            return Some(("V-CLS-06", "pended the classify, and left the action open"));
         }
     }
     let answers_own_completion = indication.is_completion()
