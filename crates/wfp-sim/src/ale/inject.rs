@@ -3,8 +3,9 @@
 //! Invariant: an injected packet is authorized where it would be had it come by itself, with the handles it was injected with.
 
 use super::flow::{Flow, PacketFate, Peer, Phase};
+use super::listen::{listening_flow, syn};
 use super::network::{Mailbox, is_loopback};
-use super::socket::Socket;
+use super::socket::{Socket, TCP};
 use super::{Sent, traffic};
 use crate::classify::frames;
 use crate::config::LoopbackInjection;
@@ -26,6 +27,8 @@ pub(crate) enum Injectable {
     Send { socket: Option<Arc<Socket>>, peer: Peer, packets: Vec<Packet>, travel: Travel },
     /// To a socket of this machine.
     Receive { mailbox: Option<Arc<Mailbox>>, peer: Peer, packet: Packet, travel: Travel },
+    /// To a listener of this machine.
+    Syn { listener: Option<Arc<Socket>>, packet: Packet, travel: Travel },
 }
 
 impl Injectable {
@@ -54,6 +57,10 @@ impl Injectable {
 
     /// A whole packet.
     pub fn receive(machine: &Machine, packet: Packet, travel: Travel) -> Self {
+        if packet.route.protocol == TCP {
+            let listener = machine.ale.listener_at(packet.route.destination);
+            return Self::Syn { listener, packet, travel };
+        }
         let mailbox = machine.network.at(&packet.route);
         let peer = Peer { addr: packet.route.source, icmp: packet.route.icmp };
         Self::Receive { mailbox, peer, packet, travel }
@@ -74,6 +81,7 @@ impl Injectable {
         let (socket, peer) = match self {
             Self::Send { socket, peer, .. } => (socket.as_ref()?, peer),
             Self::Receive { mailbox, peer, .. } => (&mailbox.as_ref()?.socket, peer),
+            Self::Syn { listener, packet, .. } => return listening_flow(listener.as_ref()?, packet.route.source),
         };
         socket.flows.hold().get(peer).cloned()
     }
@@ -82,7 +90,9 @@ impl Injectable {
 /// Takes an injected packet through the stack; the status is what its list gets.
 pub(crate) fn inject(machine: &Arc<Machine>, what: Injectable) -> NTSTATUS {
     match what {
-        Injectable::Send { socket: None, .. } | Injectable::Receive { mailbox: None, .. } => STATUS_NOT_FOUND,
+        Injectable::Send { socket: None, .. }
+        | Injectable::Receive { mailbox: None, .. }
+        | Injectable::Syn { listener: None, .. } => STATUS_NOT_FOUND,
         Injectable::Send { socket: Some(socket), peer, packets, travel } => {
             match traffic::transmit(machine, &socket, peer, &packets, &travel) {
                 Sent::Sent => STATUS_SUCCESS,
@@ -94,10 +104,21 @@ pub(crate) fn inject(machine: &Arc<Machine>, what: Injectable) -> NTSTATUS {
             if is_loopback(&packet.route) && knob == LoopbackInjection::NotAccepted {
                 return STATUS_DATA_NOT_ACCEPTED;
             }
-            match traffic::arrive(machine, &mailbox, peer, &packet, &travel) {
-                PacketFate::Passed => STATUS_SUCCESS,
-                PacketFate::Dropped => STATUS_DATA_NOT_ACCEPTED,
-            }
+            received(traffic::arrive(machine, &mailbox, peer, &packet, &travel))
         }
+        Injectable::Syn { listener: Some(listener), packet, travel } => {
+            let knob = machine.config.knobs.loopback_injection;
+            if is_loopback(&packet.route) && knob == LoopbackInjection::NotAccepted {
+                return STATUS_DATA_NOT_ACCEPTED;
+            }
+            received(syn(machine, &listener, &packet, &travel))
+        }
+    }
+}
+
+fn received(fate: PacketFate) -> NTSTATUS {
+    match fate {
+        PacketFate::Passed => STATUS_SUCCESS,
+        PacketFate::Dropped => STATUS_DATA_NOT_ACCEPTED,
     }
 }

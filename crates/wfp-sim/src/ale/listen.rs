@@ -6,13 +6,14 @@
 //! Neighbours: `reauthorize` authorizes, `listener` is the public face, `closing` ends sockets.
 
 use super::connect::syn_ack;
-use super::flow::{Flow, Outcome, Peer, Phase};
+use super::flow::{Flow, Outcome, PacketFate, Peer, Phase};
 use super::reauthorize::{authorize, establish};
-use super::socket::Socket;
+use super::socket::{Socket, TCP};
 use super::{WSAEACCES, WSAECONNREFUSED};
-use crate::classify::LayerData;
 use crate::config::{AcceptEndpoint, SynRetransmit};
 use crate::machine::Machine;
+use crate::ndis::{Lent, Start, Travel};
+use crate::packet::{Packet, Route};
 use crate::sync::Lock;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -108,17 +109,25 @@ impl Listening {
     }
 }
 
-/// A SYN from `remote` arrives at `listener`, from the network or injected.
-pub(super) fn syn(machine: &Arc<Machine>, listener: &Arc<Socket>, remote: SocketAddr, data: LayerData) {
-    let Some(listening) = listener.listening().filter(|_| !listener.is_closed()) else { return };
+/// The SYN of `remote`.
+pub(super) fn syn_of(machine: &Machine, listener: &Socket, remote: SocketAddr) -> Packet {
+    let destination = listener.local_towards(remote);
+    let route = Route { protocol: TCP, source: remote, destination, icmp: None };
+    Packet::build(route, b"", machine.draw() & 1 == 0)
+}
+
+/// A SYN arrives at `listener`, from the network or injected; passed is what was answered.
+pub(super) fn syn(machine: &Arc<Machine>, listener: &Arc<Socket>, packet: &Packet, travel: &Travel) -> PacketFate {
+    let Some(listening) = listener.listening().filter(|_| !listener.is_closed()) else { return PacketFate::Dropped };
+    let remote = packet.route.source;
     machine.totals.syns.add();
     let attempt = listening.attempt(remote);
     let retransmit_is_lost = attempt.is(Phase::Held) && machine.config.knobs.syn_retransmit == SynRetransmit::Absorbed;
     // A connected peer sends no SYN; a full listener does not answer one.
     if attempt.is(Phase::Live) || retransmit_is_lost || listening.is_full() {
-        return;
+        return PacketFate::Dropped;
     }
-    let child = Socket::child(machine, listener, listener.local_towards(remote));
+    let child = Socket::child(machine, listener, packet.route.destination);
     let peer = Peer { addr: remote, icmp: None };
     let names_child = machine.config.knobs.accept_endpoint == AcceptEndpoint::Child;
     let flow = Flow::inbound(machine.new_id(), Arc::clone(&child), peer);
@@ -133,9 +142,12 @@ pub(super) fn syn(machine: &Arc<Machine>, listener: &Arc<Socket>, remote: Socket
     if listener.is_closed() {
         // It closed before it could see this child.
         flow.end(machine, Outcome::Closed);
-        return child.close(machine);
+        child.close(machine);
+        return PacketFate::Dropped;
     }
-    authorize(machine, &flow, data);
+    let lent = Lent::new(machine, std::slice::from_ref(packet), Start::Payload, travel.clone());
+    authorize(machine, &flow, lent.data());
+    if flow.is_live() { PacketFate::Passed } else { PacketFate::Dropped }
 }
 
 /// A SYN of this machine arrives at this machine: both ends are indicated, and know nothing of each other's verdict.
@@ -144,8 +156,13 @@ pub(super) fn syn_from(machine: &Arc<Machine>, listener: &Arc<Socket>, client: &
     if let Some(listening) = listener.listening() {
         listening.attempt(remote).state.hold().client = Some(Arc::clone(client));
     }
-    let is_v6 = client.is_v6();
-    syn(machine, listener, remote, LayerData::opaque_inbound(client.socket.protocol, is_v6));
+    let route = Route { protocol: TCP, source: remote, destination: client.peer.addr, icmp: None };
+    syn(machine, listener, &Packet::build(route, b"", false), &Travel::default());
+}
+
+/// The flow of the latest SYN of `remote`.
+pub(super) fn listening_flow(listener: &Socket, remote: SocketAddr) -> Option<Arc<Flow>> {
+    listener.listening()?.attempt(remote).flows().pop()
 }
 
 /// The SYN of `flow` was permitted: the handshake runs to its end.

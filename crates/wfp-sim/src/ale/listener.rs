@@ -5,11 +5,12 @@ use super::connect::canonical;
 use super::flow::{Flow, Outcome, Phase};
 use super::handle::FlowHandle;
 use super::indicate::{Occasion, indicate_socket};
-use super::listen::{Attempt, Listening, syn};
+use super::listen::{Attempt, Listening, syn, syn_of};
 use super::process::Process;
 use super::socket::{Socket, TCP};
-use crate::classify::{LayerData, layer};
+use crate::classify::layer;
 use crate::machine::Machine;
+use crate::ndis::Travel;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -139,8 +140,8 @@ impl Accept {
 
     /// Sends the SYN again, as a peer does that got no answer.
     pub fn retransmit(&self) {
-        let data = LayerData::opaque_inbound(TCP, self.remote.is_ipv6());
-        syn(&self.machine, &self.listener, self.remote, data);
+        let packet = syn_of(&self.machine, &self.listener, self.remote);
+        syn(&self.machine, &self.listener, &packet, &Travel::default());
     }
 
     /// The peer gives up: it resets what there is of the connection.

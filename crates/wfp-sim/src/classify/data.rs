@@ -6,9 +6,6 @@
 use std::ffi::c_void;
 use std::ptr;
 
-/// Stands for a packet that nobody looks into.
-static PACKET: [u64; 46] = [0; 46];
-
 /// A net buffer list as a classify function gets it; none where the layer shows no packet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct LayerData {
@@ -27,17 +24,6 @@ impl Default for LayerData {
 }
 
 impl LayerData {
-    /// A pointer that looks like a net buffer list, sent by `protocol`.
-    pub fn opaque(protocol: u8) -> Self {
-        let transport_header = if protocol == 6 { 20 } else { 8 };
-        Self { list: (&raw const PACKET).cast_mut().cast(), ip_header: 0, transport_header }
-    }
-
-    /// The same as it arrives by IPv4 or IPv6.
-    pub fn opaque_inbound(protocol: u8, is_v6: bool) -> Self {
-        Self { ip_header: if is_v6 { 40 } else { 20 }, ..Self::opaque(protocol) }
-    }
-
     pub fn is_packet(&self) -> bool {
         !self.list.is_null()
     }
