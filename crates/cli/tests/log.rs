@@ -27,6 +27,7 @@ fn entry(id: u64) -> Entry {
         reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: "tools".into() } },
         asked_by: None,
         revision: Revision("0123456789ab".into()),
+        live: false,
         in_force: true,
         direction: Direction::Out,
         protocol: 6,

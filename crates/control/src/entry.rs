@@ -27,6 +27,9 @@ pub struct Entry {
     pub asked_by: Option<RuleName>,
     /// The ruleset in force.
     pub revision: Revision,
+    /// Whether it lived already, let in under older rules or before anybody was asked, and this ended it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
     /// Whether the enforcement point took it. `false`: the connection was gone, or past its deadline.
     pub in_force: bool,
     /// Who began it.

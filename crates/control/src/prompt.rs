@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// A question: may this program of this user connect there?
+/// A question: may this program of this user connect there? When [`Direction::In`]: may it be reached there?
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Prompt {
     /// Its number: not used again while the service runs.
@@ -127,6 +127,8 @@ pub enum Target {
     Remote,
     /// the registrable domain of the prompt.
     Domain,
+    /// the local port and protocol of the prompt, whoever connects, when [`Direction::In`]; for ICMP the type of message.
+    Port,
     /// everything.
     Everything,
 }

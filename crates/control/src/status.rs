@@ -93,6 +93,8 @@ pub struct Counters {
     pub permitted: u64,
     /// Connections blocked.
     pub blocked: u64,
+    /// Connections that lived already, and were ended because what is in force now blocks them.
+    pub ended: u64,
     /// Decisions that came too late.
     pub stale: u64,
     /// Connections that the enforcement point decided alone, and reported.

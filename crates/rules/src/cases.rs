@@ -14,7 +14,7 @@
 
 use crate::decision::{Judgement, RuleName};
 use crate::facts::{Flow, Identity, Needs, Program, User};
-use crate::model::{Action, Origin, PROTOCOLS, has_ports};
+use crate::model::{Action, Origin, PROTOCOLS, has_ports, is_icmp};
 use crate::ruleset::Ruleset;
 use crate::source::{Lines, Problem, SourceFile};
 use jiff::Timestamp;
@@ -35,6 +35,9 @@ pub const ADDRESS_OF_A_NAME: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1));
 
 /// The port of the end that begins a connection, when it is not given: the first of the dynamic ones, RFC 6335.
 const DYNAMIC_PORT: u16 = 49_152;
+
+/// The protocol number of ICMP for IPv6.
+const ICMPV6: u8 = 58;
 
 /// A connection in words, as in a case or on a command line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -58,6 +61,10 @@ pub struct Description {
     pub name: Option<String>,
     /// The local port.
     pub local_port: Option<u16>,
+    /// The type of an ICMP message; an echo request when not given.
+    pub icmp_type: Option<u8>,
+    /// Its code; `0` when not given.
+    pub icmp_code: Option<u8>,
     /// The local interface.
     pub interface: Option<String>,
 }
@@ -161,9 +168,20 @@ impl Description {
             }
             name = Some(domain(given)?);
         }
+        if !is_icmp(protocol) && (self.icmp_type.is_some() || self.icmp_code.is_some()) {
+            return Err("an ICMP type or code is given, and the protocol is not icmp or icmpv6".to_owned());
+        }
+        if name.is_some() && direction == Direction::INBOUND {
+            return Err("names are of what this machine connects to: give the address of who connects".to_owned());
+        }
         let (remote_port, local_port) = match (has_ports(protocol), direction) {
             (false, _) if port.is_some() || self.local_port.is_some() => {
                 return Err("a port is given, and the protocol has none".to_owned());
+            }
+            // Where others have ports, as everywhere.
+            (false, _) if is_icmp(protocol) => {
+                let echo = if protocol == ICMPV6 { 128 } else { 8 };
+                (self.icmp_code.unwrap_or(0).into(), self.icmp_type.unwrap_or(echo).into())
             }
             (false, _) => (0, 0),
             (true, Direction::INBOUND) => (

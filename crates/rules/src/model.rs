@@ -290,6 +290,35 @@ pub fn protocol_name(number: u8) -> Option<&'static str> {
     PROTOCOLS.iter().find(|(_, known)| *known == number).map(|(name, _)| *name)
 }
 
+/// Whether a protocol is ICMP, for IPv4 or IPv6. Its flows have a type of message where others have the local port, and a
+/// code where others have the remote port.
+pub const fn is_icmp(protocol: u8) -> bool {
+    matches!(protocol, 1 | 58)
+}
+
+/// What a type of ICMP message is called, if it has a name here: IANA "ICMP Type Numbers" and "ICMPv6 type Numbers".
+pub const fn icmp_name(protocol: u8, kind: u16) -> Option<&'static str> {
+    Some(match (protocol, kind) {
+        (1, 0) | (58, 129) => "echo reply",
+        (1, 3) | (58, 1) => "destination unreachable",
+        (1, 5) | (58, 137) => "redirect",
+        (1, 8) | (58, 128) => "echo request",
+        (1, 9) | (58, 134) => "router advertisement",
+        (1, 10) | (58, 133) => "router solicitation",
+        (1, 11) | (58, 3) => "time exceeded",
+        (1, 12) | (58, 4) => "parameter problem",
+        (1, 13) => "timestamp request",
+        (1, 14) => "timestamp reply",
+        (58, 2) => "packet too big",
+        (58, 130) => "multicast listener query",
+        (58, 131 | 143) => "multicast listener report",
+        (58, 132) => "multicast listener done",
+        (58, 135) => "neighbor solicitation",
+        (58, 136) => "neighbor advertisement",
+        _ => return None,
+    })
+}
+
 /// Whether a protocol has ports. For the others a condition on a port does not hold.
 pub const fn has_ports(protocol: u8) -> bool {
     matches!(protocol, 6 | 17 | 33 | 132 | 136)

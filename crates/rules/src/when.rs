@@ -7,7 +7,7 @@
 
 use crate::facts::{Flow, Identity, Needs, Program};
 use crate::language::Wrong;
-use crate::model::{has_ports, protocol_name};
+use crate::model::{has_ports, is_icmp, protocol_name};
 use cel::common::ast::{EntryExpr, Expr, IdedExpr};
 use cel::common::types::{CelInt, CelString};
 use cel::common::value::CowVal;
@@ -381,7 +381,7 @@ impl VariableResolver for Facts<'_> {
         let number = |number: i64| Some(CowVal::owned(CelInt::from(number)));
         let Self { identity, flow, .. } = *self;
         let port = |port: u16| number(if has_ports(flow.protocol) { port.into() } else { 0 });
-        let icmp = |value: u16| number(if matches!(flow.protocol, 1 | 58) { value.into() } else { 0 });
+        let icmp = |value: u16| number(if is_icmp(flow.protocol) { value.into() } else { 0 });
         if let Some((of, field)) = variable.split_once('.') {
             let program = match of {
                 "program" => Some(Some(&identity.program)),

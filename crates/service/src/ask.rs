@@ -131,6 +131,11 @@ impl<T> Asks<T> {
         self.by_answer_or(Self::by_mode, waiting, now)
     }
 
+    /// What the answers in force say about it. Nobody is asked.
+    pub fn recall(&self, waiting: &Waiting<T>, now: Now) -> Lookup {
+        self.answers.look_up(&Asker::of(waiting), waiting, now)
+    }
+
     /// Decides by an answer in force, or else as `otherwise` does.
     fn by_answer_or(
         &mut self,

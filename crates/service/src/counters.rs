@@ -12,6 +12,8 @@ pub struct Counters {
     pub permitted: Counter,
     /// Connections blocked.
     pub blocked: Counter,
+    /// Live connections ended.
+    pub ended: Counter,
     /// Decisions that came too late.
     pub stale: Counter,
     /// Connections that the enforcement point decided alone, and reported.
@@ -44,6 +46,7 @@ impl Counters {
         status::Counters {
             permitted: self.permitted.get(),
             blocked: self.blocked.get(),
+            ended: self.ended.get(),
             stale: self.stale.get(),
             reported: self.reported.get(),
             lost_reports: self.lost_reports.get(),

@@ -19,9 +19,11 @@ pub use target::Target;
 
 use control::entry::{Confidence, DefaultWhy, Direction, EnforcerWhy, Entry, Reason, Verdict};
 use rules::decision::RuleName;
+use rules::model::{has_ports, icmp_name, is_icmp};
 use serde_json::Value;
 use std::env;
 use std::fs;
+use std::net::SocketAddr;
 
 /// A form of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -78,24 +80,53 @@ impl Format {
 pub fn sentence(entry: &Entry) -> String {
     let verdict = match entry.verdict {
         Verdict::Permit => "permitted",
+        Verdict::Block if entry.live => "ended",
         Verdict::Block => "blocked",
     };
     let program = entry.identity.program.path.as_deref().unwrap_or("an unknown program");
-    let way = match entry.direction {
-        Direction::Out => "to",
-        Direction::In => "from",
-    };
     let late = if entry.in_force { "" } else { ", too late" };
-    let (place, protocol) = (place(entry), protocol_text(entry.protocol));
-    format!("{verdict} {program} {way} {place}/{protocol} by {}{late}", because(entry))
+    let (host, protocol) = (host(entry), protocol_text(entry.protocol));
+    let way = match (entry.direction, has_ports(entry.protocol)) {
+        (Direction::Out, true) => format!("to {}", place(entry)),
+        (Direction::Out, false) => format!("to {host}"),
+        (Direction::In, true) => format!("from {host} to port {}", entry.local.port()),
+        (Direction::In, false) => format!("from {host}"),
+    };
+    let message = message(entry).map(|message| format!(" ({message})")).unwrap_or_default();
+    format!("{verdict} {program} {way}/{protocol}{message} by {}{late}", because(entry))
 }
 
-/// The remote end as a person reads it: its name when there is one.
+/// The remote end as a person reads it: its name when there is one, else its address. Of what came in, the local port comes
+/// first; ICMP is told by its message.
 pub fn place(entry: &Entry) -> String {
-    match &entry.name {
-        Some(name) => format!("{}:{}", name.text, entry.remote.port()),
-        None => entry.remote.to_string(),
+    let (host, local) = (host(entry), entry.local.port());
+    let message = message(entry);
+    match (entry.direction, has_ports(entry.protocol), &entry.name) {
+        (Direction::Out, true, Some(name)) => format!("{}:{}", name.text, entry.remote.port()),
+        (Direction::Out, true, None) => entry.remote.to_string(),
+        (Direction::In, true, _) => format!(":{local} from {host}"),
+        (Direction::Out, false, _) => message.map_or_else(|| host.clone(), |message| format!("{host} {message}")),
+        (Direction::In, false, _) => message.map_or_else(|| host.clone(), |message| format!("{message} from {host}")),
     }
+}
+
+/// The name of the remote end, else its address.
+fn host(entry: &Entry) -> String {
+    match &entry.name {
+        Some(name) => name.text.to_string(),
+        None => entry.remote.ip().to_string(),
+    }
+}
+
+/// What an ICMP message is called.
+fn message(entry: &Entry) -> Option<String> {
+    let (protocol, kind) = (entry.protocol, entry.local.port());
+    is_icmp(protocol).then(|| icmp_name(protocol, kind).map_or_else(|| format!("type {kind}"), str::to_owned))
+}
+
+/// A port, where the protocol has ports.
+fn port(entry: &Entry, end: &SocketAddr) -> Option<u16> {
+    has_ports(entry.protocol).then(|| end.port())
 }
 
 /// Who decided, in a few words.

@@ -118,10 +118,11 @@ impl Metrics {
     }
 }
 
-fn counters(status: &Status, dropped: u64) -> [(&'static str, &'static str, u64); 8] {
+fn counters(status: &Status, dropped: u64) -> [(&'static str, &'static str, u64); 9] {
     let counters = &status.counters;
     [
         ("stale", "Decisions that came too late", counters.stale),
+        ("live_ended", "Connections that lived already, and were ended by what is in force now", counters.ended),
         ("reported", "Connections that the enforcement point decided alone", counters.reported),
         ("lost_reports", "Reports of those that were lost", counters.lost_reports),
         ("defaulted", "Decisions by default, in place of a person", counters.defaulted),

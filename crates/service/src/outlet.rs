@@ -5,7 +5,7 @@
 use crate::clock::Now;
 use crate::counters::Counters;
 use crate::gate::attachment::Ruled;
-use crate::gate::held::Held;
+use crate::gate::held::{Held, Ruling};
 use crate::sink::{Made, Sink};
 use crate::submit::Fate;
 use control::entry::{Direction, EnforcerWhy, Entry, Reason, Verdict};
@@ -28,9 +28,29 @@ impl Outlet {
         Self { counters: Counters::default(), sinks, next_id: AtomicU64::new(first_id) }
     }
 
-    /// Makes the entry of a decision whose fate is known.
-    pub fn decided(&self, ruled: Ruled, fate: Fate, now: Now) -> Made {
+    /// Makes the entry of a decision whose fate is known. That a live connection lives on is no news, and has none.
+    pub fn decided(&self, ruled: Ruled, fate: Fate, now: Now) -> Option<Made> {
         let Ruled { held, ruling, rules } = ruled;
+        let live = held.is_live();
+        if live {
+            if (fate, ruling.verdict) != (Fate::Accepted, Verdict::Block) {
+                return None;
+            }
+            self.counters.ended.add(1);
+        } else {
+            self.count(fate, &ruling);
+        }
+        let revision = rules.ruleset.revision().clone();
+        let entry = Entry {
+            asked_by: ruling.asked_by,
+            in_force: fate == Fate::Accepted,
+            live,
+            ..self.entry(held, ruling.verdict, ruling.reason, revision, now)
+        };
+        Some(Made { entry: Arc::new(entry), log: ruling.log })
+    }
+
+    fn count(&self, fate: Fate, ruling: &Ruling) {
         let counters = &self.counters;
         match (fate, ruling.verdict) {
             (Fate::Stale, _) => counters.stale.add(1),
@@ -40,13 +60,6 @@ impl Outlet {
         if matches!(ruling.reason, Reason::Default { .. }) {
             counters.defaulted.add(1);
         }
-        let revision = rules.ruleset.revision().clone();
-        let entry = Entry {
-            asked_by: ruling.asked_by,
-            in_force: fate == Fate::Accepted,
-            ..self.entry(held, ruling.verdict, ruling.reason, revision, now)
-        };
-        Made { entry: Arc::new(entry), log: ruling.log }
     }
 
     /// Makes the entry of what the enforcement point decided alone.
@@ -74,6 +87,7 @@ impl Outlet {
             reason,
             asked_by: None,
             revision,
+            live: false,
             in_force: true,
             direction: direction(held.direction),
             protocol: held.protocol,

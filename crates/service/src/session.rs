@@ -54,7 +54,7 @@ pub struct Report {
     pub because: request::Because,
 }
 
-/// What a session did. A decision counts in one of the first four.
+/// What a session did. A decision counts in one of the first five.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     /// Permitted by the mode.
@@ -63,6 +63,8 @@ pub struct Summary {
     pub blocked: u64,
     /// Permitted by an exemption.
     pub exempt: u64,
+    /// Of those that lived already, how many were ended.
+    pub ended: u64,
     /// Decided too late.
     pub stale: u64,
     /// Reported.
@@ -165,7 +167,7 @@ impl Session {
         for view in requests {
             let view = view.map_err(SessionError::BadBatch)?;
             let connection = Connection::read(&view);
-            if connection.flags.contains(RequestFlags::HELD) {
+            if connection.flags.intersects(RequestFlags::HELD | RequestFlags::LIVE) {
                 let decision = self.policy.decide(&connection);
                 decided.push((connection, decision));
             } else {
@@ -184,7 +186,15 @@ impl Session {
         let submitted = self.submitter.submit(
             |(connection, decision)| decision.answer(connection),
             |(connection, decision), fate| {
-                summary.count(&decision, fate);
+                let is_live = connection.flags.contains(RequestFlags::LIVE);
+                if is_live && (fate, decision.verdict) == (Fate::Accepted, Verdict::BLOCK) {
+                    summary.ended += 1;
+                } else if is_live {
+                    // It lives on, or has ended by itself: no news.
+                    return;
+                } else {
+                    summary.count(&decision, fate);
+                }
                 observer.decided(&connection, &decision, fate);
             },
         );

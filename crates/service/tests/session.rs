@@ -251,3 +251,15 @@ fn remembered_verdicts_do_not_outlive_the_session() {
     assert_eq!(forgot(Scope::OPERATION, Fallback::PERMIT), 0);
     assert_eq!(forgot(Scope::PROGRAM, Fallback::LAST), 0);
 }
+
+#[test]
+fn a_live_connection_is_decided_like_others_and_told_only_when_that_ends_it() {
+    let live = |id| Request { flags: RequestFlags::LIVE.bits(), deadline_ms: 0, ..held(id) };
+    let fake =
+        Fake::new([batch(&[live(1)]), Step::Batch(batch_of(r"\device\harddiskvolume1\curl.exe", &[live(2)], 0))]);
+    let (notes, summary, _) = run(&fake, policy(Mode::Block), Settings::INITIAL);
+    let answers: Vec<Verdict> = fake.told().submitted.iter().flatten().map(|answer| answer.verdict).collect();
+    assert_eq!(answers, [Verdict::BLOCK, Verdict::PERMIT]);
+    assert_eq!(notes.decided, [(1, Verdict::BLOCK, "mode block".to_owned(), Fate::Accepted)]);
+    assert_eq!(summary, Summary { ended: 1, ..Summary::default() });
+}

@@ -80,6 +80,8 @@ enum VerdictArg {
 enum TargetArg {
     /// Its address, port and protocol
     Remote,
+    /// The local port, whoever connects, when others begin
+    Port,
     /// Its domain, and what is below
     Domain,
     /// Whatever the program connects to
@@ -100,6 +102,7 @@ pub fn run(args: Args, server: &Where) -> Result<(), Failure> {
             };
             let target = match args.target {
                 TargetArg::Remote => Target::Remote,
+                TargetArg::Port => Target::Port,
                 TargetArg::Domain => Target::Domain,
                 TargetArg::Everything => Target::Everything,
             };

@@ -47,10 +47,16 @@ impl<'a> Seen<'a> {
         let because = match report.because {
             request::Because::CACHED => "cached verdict".to_owned(),
             request::Because::FALLBACK => "fallback".to_owned(),
+            request::Because::LOOPBACK => "inbound half of loopback".to_owned(),
             request::Because::LIMIT => "fallback, limit reached".to_owned(),
             other => format!("{other:?}"),
         };
         Self { time, connection: &report.connection, verdict: report.verdict, because, whose: Whose::Drivers }
+    }
+
+    /// Whether it lived before it was decided.
+    fn is_live(&self) -> bool {
+        self.connection.flags.contains(RequestFlags::LIVE)
     }
 
     /// For a person.
@@ -62,6 +68,7 @@ impl<'a> Seen<'a> {
         };
         let because = printable(&self.because);
         let why = match self.whose {
+            Whose::Ours(Fate::Accepted) if self.is_live() => format!("{because}: it lived already, and is ended"),
             Whose::Ours(Fate::Accepted) => because,
             Whose::Ours(Fate::Stale) => format!("{because}, but too late: the driver had answered"),
             Whose::Drivers => format!("reported: {because}"),
@@ -84,6 +91,8 @@ impl<'a> Seen<'a> {
             verdict: String,
             #[serde(skip_serializing_if = "Option::is_none")]
             stale: Option<bool>,
+            #[serde(skip_serializing_if = "std::ops::Not::not")]
+            live: bool,
             because: &'a str,
             program: Option<String>,
             pid: u64,
@@ -108,6 +117,7 @@ impl<'a> Seen<'a> {
             time: self.time.timestamp().to_string(),
             verdict: verdict(self.verdict),
             stale,
+            live: self.is_live(),
             because: &self.because,
             program: (!connection.program.is_empty()).then(|| volumes.display(&connection.program)),
             pid: connection.process_id,
@@ -144,10 +154,11 @@ pub fn attached_json(version: u16, mode: Mode, exemptions: usize) -> String {
 
 /// The last line.
 pub fn detached(summary: &Summary) -> String {
-    let Summary { permitted, blocked, exempt, stale, reported, lost_reports } = summary;
+    let Summary { permitted, blocked, exempt, ended, stale, reported, lost_reports } = summary;
     let lost = if *lost_reports > 0 { format!(" ({lost_reports} more lost)") } else { String::new() };
+    let ended = if *ended > 0 { format!(", {ended} live ended") } else { String::new() };
     format!(
-        "detached: {permitted} permitted, {blocked} blocked, {exempt} exempt, {stale} stale, {reported} reported{lost}"
+        "detached: {permitted} permitted, {blocked} blocked, {exempt} exempt{ended}, {stale} stale, {reported} reported{lost}"
     )
 }
 
@@ -159,12 +170,13 @@ pub fn detached_json(summary: &Summary) -> String {
         permitted: u64,
         blocked: u64,
         exempt: u64,
+        ended: u64,
         stale: u64,
         reported: u64,
         lost_reports: u64,
     }
-    let Summary { permitted, blocked, exempt, stale, reported, lost_reports } = *summary;
-    to_json(&Object { event: "detached", permitted, blocked, exempt, stale, reported, lost_reports })
+    let Summary { permitted, blocked, exempt, ended, stale, reported, lost_reports } = *summary;
+    to_json(&Object { event: "detached", permitted, blocked, exempt, ended, stale, reported, lost_reports })
 }
 
 /// That some of something (`line`, `report`) were not shown.
@@ -312,8 +324,11 @@ mod tests {
 
     #[test]
     fn the_last_line_says_what_was_done() {
-        let mut summary = Summary { permitted: 5, blocked: 4, exempt: 3, stale: 2, reported: 1, lost_reports: 0 };
+        let mut summary =
+            Summary { permitted: 5, blocked: 4, exempt: 3, ended: 0, stale: 2, reported: 1, lost_reports: 0 };
         assert_eq!(detached(&summary), "detached: 5 permitted, 4 blocked, 3 exempt, 2 stale, 1 reported");
+        summary.ended = 7;
+        assert!(detached(&summary).contains("3 exempt, 7 live ended, 2 stale"));
         summary.lost_reports = 9;
         assert!(detached(&summary).ends_with("1 reported (9 more lost)"));
         let json: serde_json::Value = serde_json::from_str(&detached_json(&summary)).unwrap();

@@ -4,7 +4,7 @@
 //! can be chosen; the prompt it is for never changes. Neighbours: `prompts` keeps it, `view::prompts` shows it.
 
 use super::input::Input;
-use control::entry::{Confidence, Verdict};
+use control::entry::{Confidence, Direction, Verdict};
 use control::prompt::{Answer, Hold, HoldKind, Prompt, Target};
 use crossterm::event::{KeyCode, KeyEvent};
 
@@ -85,6 +85,7 @@ impl Form {
         match target {
             Target::Remote => !self.prompt.many,
             Target::Domain => !self.prompt.many && self.prompt.domain.is_some(),
+            Target::Port => !self.prompt.many && self.prompt.direction == Direction::In,
             Target::Everything => true,
         }
     }
@@ -127,6 +128,7 @@ impl Form {
             (KeyCode::Char('d'), Focus::Hold) => self.keep(HoldKind::Duration),
             (KeyCode::Char('f'), _) => self.keep(HoldKind::Forever),
             (KeyCode::Char('r'), _) => self.aim(Target::Remote),
+            (KeyCode::Char('a'), _) => self.aim(Target::Port),
             (KeyCode::Char('e'), _) => self.aim(Target::Everything),
             (KeyCode::Char(digit @ '1'..='9'), Focus::Hold | Focus::Duration) => self.pick(digit),
             (KeyCode::Tab | KeyCode::Down | KeyCode::Char('j'), _) => self.walk(true),
@@ -182,7 +184,7 @@ impl Form {
                     self.duration.wrapping_add_signed(by + self.durations.len() as isize) % self.durations.len()
             }
             Focus::Target => {
-                let all = [Target::Remote, Target::Domain, Target::Everything];
+                let all = [Target::Remote, Target::Domain, Target::Port, Target::Everything];
                 let offered: Vec<Target> = all.into_iter().filter(|target| self.offers(*target)).collect();
                 self.target = turn(&offered, self.target, by);
             }
@@ -191,8 +193,8 @@ impl Form {
     }
 }
 
-/// What to offer first: the domain when the name is more than a guess, since addresses change; never everything, unless
-/// nothing less covers what waits.
+/// What to offer first: the domain when the name is more than a guess, since addresses change; of what others begin the one
+/// who is shown, for to let in everybody is another decision; never everything, unless nothing less covers what waits.
 fn first_target(prompt: &Prompt) -> Target {
     let sure = prompt.name.as_ref().is_some_and(|name| name.confidence > Confidence::Ambiguous);
     match prompt {

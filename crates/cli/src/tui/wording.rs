@@ -8,7 +8,7 @@ use control::entry::{Confidence, DefaultWhy, Direction, EnforcerWhy, Entry, Name
 use control::prompt::{Closed, Hold, Prompt, Target};
 use control::status::Unmatched;
 use rules::facts::{Identity, User};
-use rules::model::protocol_name;
+use rules::model::{has_ports, icmp_name, is_icmp, protocol_name};
 use std::fmt::Write;
 use std::net::SocketAddr;
 
@@ -61,12 +61,30 @@ pub fn place(direction: Direction, protocol: u8, local: SocketAddr, remote: Sock
         (None, SocketAddr::V6(remote)) => format!("[{}]", remote.ip()),
     };
     let kind = if protocol == 6 { String::new() } else { format!("/{}", self::protocol(protocol)) };
-    let has_ports = matches!(protocol, 6 | 17 | 132);
+    let message = message(protocol, local.port());
     match direction {
-        Direction::Out if has_ports => format!("{host}:{}{kind}", remote.port()),
-        Direction::Out => format!("{host}{kind}"),
-        Direction::In if has_ports => format!(":{}{kind} from {host}", local.port()),
-        Direction::In => format!("{kind} from {host}"),
+        Direction::Out if has_ports(protocol) => format!("{host}:{}{kind}", remote.port()),
+        Direction::Out => format!("{host}{kind}{}", message.map(|message| format!(" {message}")).unwrap_or_default()),
+        Direction::In if has_ports(protocol) => format!(":{}{kind} from {host}", local.port()),
+        Direction::In => format!("{} from {host}", message.unwrap_or_else(|| self::protocol(protocol))),
+    }
+}
+
+/// What an ICMP message is called, by its type.
+fn message(protocol: u8, kind: u16) -> Option<String> {
+    is_icmp(protocol).then(|| icmp_name(protocol, kind).map_or_else(|| format!("type {kind}"), str::to_owned))
+}
+
+/// Who wants to reach whom: the heading of a prompt.
+pub fn question(prompt: &Prompt) -> String {
+    let program = program(&prompt.identity);
+    let (remote, port) = (prompt.remote.ip(), prompt.local.port());
+    match (prompt.direction, message(prompt.protocol, port)) {
+        (Direction::Out, None) => format!("May {program} connect?"),
+        (Direction::Out, Some(message)) => format!("May {program} send an ICMP {message}?"),
+        (Direction::In, Some(message)) => format!("May {remote} send an ICMP {message} to {program}?"),
+        (Direction::In, None) if has_ports(prompt.protocol) => format!("May {remote} reach {program} on port {port}?"),
+        (Direction::In, None) => format!("May {remote} reach {program}?"),
     }
 }
 
@@ -88,17 +106,22 @@ pub fn why(entry: &Entry) -> String {
         Reason::Default { why } => format!("default: {}", default_short(*why)),
         Reason::Enforcer { why } => format!("gate: {}", enforcer_short(*why)),
     };
-    if entry.in_force { why } else { format!("too late; {why}") }
+    match (entry.in_force, entry.live) {
+        (false, _) => format!("too late; {why}"),
+        (true, true) => format!("ended; {why}"),
+        (true, false) => why,
+    }
 }
 
 /// Why, in a sentence.
 pub fn why_long(entry: &Entry) -> String {
-    match &entry.reason {
+    let why = match &entry.reason {
         Reason::Rule { rule } => format!("the rule {rule} says so"),
         Reason::Answer { user, prompt } => format!("{user} answered prompt {prompt}"),
         Reason::Default { why } => format!("by default: {}", default_long(*why)),
         Reason::Enforcer { why } => format!("the gate decided alone: {}", enforcer_long(*why)),
-    }
+    };
+    if entry.live { format!("{why}; it lived already, and was ended") } else { why }
 }
 
 fn default_short(why: DefaultWhy) -> &'static str {
@@ -160,6 +183,22 @@ pub fn searchable(entry: &Entry) -> String {
     text
 }
 
+/// The remote end of a prompt, with its port where that says something.
+pub fn end(prompt: &Prompt) -> String {
+    let has_port = prompt.direction == Direction::Out && has_ports(prompt.protocol);
+    if has_port { prompt.remote.to_string() } else { prompt.remote.ip().to_string() }
+}
+
+/// The remote end of an entry, with its port where the protocol has ports; of ICMP what is in their place.
+pub fn remote(entry: &Entry) -> String {
+    let (kind, code) = (entry.local.port(), entry.remote.port());
+    match entry.protocol {
+        protocol if has_ports(protocol) => entry.remote.to_string(),
+        protocol if is_icmp(protocol) => format!("{}, type {kind}, code {code}", entry.remote.ip()),
+        _ => entry.remote.ip().to_string(),
+    }
+}
+
 /// How long an answer holds, in words.
 pub fn hold(hold: Hold) -> String {
     match hold {
@@ -174,16 +213,26 @@ pub fn hold(hold: Hold) -> String {
 pub fn target(target: Target, prompt: &Prompt) -> String {
     match target {
         Target::Remote => {
-            let local = prompt.local.port();
-            match prompt.direction {
-                Direction::Out => format!("{}/{}", prompt.remote, protocol(prompt.protocol)),
-                Direction::In => format!("port {local}/{} from {}", protocol(prompt.protocol), prompt.remote.ip()),
+            let (protocol, remote) = (protocol(prompt.protocol), prompt.remote.ip());
+            match (prompt.direction, has_ports(prompt.protocol)) {
+                (Direction::Out, true) => format!("{}/{protocol}", prompt.remote),
+                (Direction::Out, false) => format!("{protocol} to {remote}"),
+                (Direction::In, true) => format!("port {}/{protocol} from {remote}", prompt.local.port()),
+                (Direction::In, false) => format!("{protocol} from {remote}"),
             }
         }
         Target::Domain => match prompt.domain.as_deref() {
             Some(domain) => format!("{domain} and every name below it"),
             None => "its domain".to_owned(),
         },
+        Target::Port => {
+            let (protocol, port) = (protocol(prompt.protocol), prompt.local.port());
+            match message(prompt.protocol, port) {
+                Some(message) => format!("{protocol} {message}, whoever sends it"),
+                None if has_ports(prompt.protocol) => format!("port {port}/{protocol}, whoever connects"),
+                None => format!("{protocol}, whoever sends it"),
+            }
+        }
         Target::Everything => "everything".to_owned(),
     }
 }

@@ -3,8 +3,9 @@
 //! Invariants: an answer decides nothing outside what it covers: one asker, as its program was vouched for, and a target.
 //! Neighbours: `prompts` releases what a new answer covers, `answers` keeps it for later.
 
-use super::place::{Asker, domain, end};
+use super::place::{Asker, domain, end, local_port};
 use super::waiting::Waiting;
+use control::entry::Direction;
 use control::prompt::Target;
 use rules::facts::{Identity, Needs};
 use serde::{Deserialize, Serialize};
@@ -27,29 +28,41 @@ pub enum Aim {
     },
     /// A registrable domain.
     Domain(Arc<str>),
+    /// What others reach here: see [`super::place::Place::Local`].
+    Local {
+        /// The IP protocol number.
+        protocol: u8,
+        /// The port, or type.
+        port: u16,
+    },
     /// Everything.
     Everything,
 }
 
 impl Aim {
-    /// What `target` means for this connection; `None`: it has no domain.
+    /// What `target` means for this connection; `None`: it has no domain, or no local port that others reach.
     pub fn of<T>(waiting: &Waiting<T>, target: Target) -> Option<Self> {
         Some(match target {
             Target::Remote => Self::Remote { end: end(waiting), protocol: waiting.protocol },
+            Target::Domain if waiting.direction == Direction::In => return None,
             Target::Domain => Self::Domain(domain(waiting.name.as_ref())?),
+            Target::Port if waiting.direction == Direction::Out => return None,
+            Target::Port => Self::Local { protocol: waiting.protocol, port: local_port(waiting) },
             Target::Everything => Self::Everything,
         })
     }
 
     /// Every aim that covers this connection.
     pub fn all<T>(waiting: &Waiting<T>) -> impl Iterator<Item = Self> {
-        [Target::Remote, Target::Domain, Target::Everything].into_iter().filter_map(|target| Self::of(waiting, target))
+        [Target::Remote, Target::Domain, Target::Port, Target::Everything]
+            .into_iter()
+            .filter_map(|target| Self::of(waiting, target))
     }
 
     fn covers<T>(&self, waiting: &Waiting<T>) -> bool {
         match self {
             Self::Remote { end: own, protocol } => *own == end(waiting) && *protocol == waiting.protocol,
-            Self::Domain(own) => domain(waiting.name.as_ref()).is_some_and(|domain| domain == *own),
+            Self::Domain(_) | Self::Local { .. } => Self::all(waiting).any(|aim| aim == *self),
             Self::Everything => true,
         }
     }

@@ -1,7 +1,7 @@
 //! Learning: rules are proposed, for review, in place of questions.
 //!
 //! While it is on, what would be asked is permitted, and a rule that would permit it is proposed: one per user, program,
-//! direction, registrable domain (else address), port and protocol, with how often it would have decided. A proposal
+//! direction, registrable domain (else address; nothing, for what others begin), port and protocol, with how often it would have decided. A proposal
 //! decides nothing until somebody adopts it, which makes it a rule in [`FILE`].
 //!
 //! Each proposal is a file of its own, so that a review rewrites nothing else. The file holds the rule for people, and what
@@ -17,7 +17,7 @@ use control::entry::{Direction, Verdict};
 use control::protocol::Proposal;
 use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
-use rules::model::Host;
+use rules::model::{Host, is_icmp};
 use rules::ruleset::PathStyle;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +66,8 @@ struct Key {
 enum To {
     Domain(Arc<str>),
     Address(std::net::IpAddr),
+    /// Nowhere: others come here.
+    Here,
 }
 
 /// A proposal, and its file's `[proposed]`.
@@ -89,18 +91,21 @@ impl Proposed {
     fn terms(&self) -> Terms {
         let Key { user, program, direction, to, port, protocol } = self.key.clone();
         let host = match to {
-            To::Domain(domain) => Host::DomainTree(domain),
-            To::Address(ip) => Host::Net(ip.into()),
+            To::Domain(domain) => Some(Host::DomainTree(domain)),
+            To::Address(ip) => Some(Host::Net(ip.into())),
+            To::Here => None,
         };
+        let icmp = (host.is_none() && is_icmp(protocol)).then_some(port);
         let port = super::rule::port(protocol, port).unwrap_or_default();
         Terms {
             user,
             program,
             publisher: self.publisher.clone(),
             direction,
-            host: Some(host),
+            host,
             port,
             protocol: Some(protocol),
+            icmp,
         }
     }
 }
@@ -126,9 +131,13 @@ impl Learned {
     pub fn see<T>(&mut self, waiting: &Waiting<T>, now: Timestamp) {
         let asker = Asker::of(waiting);
         let Some((program, user)) = asker.path().cloned().zip(asker.user.clone()) else { return };
-        let end = end(waiting);
+        let mut end = end(waiting);
         let to = match Place::of(waiting) {
             Place::Domain(domain) => To::Domain(domain),
+            Place::Local { port, .. } => {
+                end.set_port(port);
+                To::Here
+            }
             _ if is_link_local(end.ip()) => return,
             _ => To::Address(end.ip()),
         };

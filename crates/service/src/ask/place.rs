@@ -1,11 +1,16 @@
 //! Who asks, and for where: what prompts are coalesced by.
 //!
+//! What this machine begins is coalesced by where it goes, what others begin by the local port: the port of a remote that
+//! connects says nothing, and one that is asked about for each of its peers would be asked about without end. Names are of
+//! what this machine looked up, and say nothing about who connects.
+//!
 //! Invariants: two processes whose program or user is unknown are never the same asker; a name that may be another's, too,
 //! gives no domain. Neighbours: `prompts` coalesces by these, `coverage` compares them.
 
 use super::waiting::Waiting;
 use crate::connection::Protocol;
 use control::entry::{Confidence, Direction, Name};
+use rules::model::is_icmp;
 use std::net::{IpAddr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
@@ -73,13 +78,24 @@ pub enum Place {
     Domain(Arc<str>),
     /// An address, with its scope and port `0`.
     Host(SocketAddr),
+    /// What others reach here: a local port; for ICMP the type of message; `0` for a protocol without either. Whoever
+    /// connects: a service is asked about once, however many knock.
+    Local {
+        /// The IP protocol number.
+        protocol: u8,
+        /// The port, or type.
+        port: u16,
+    },
     /// Everywhere else: the program asks for too many places.
     Many,
 }
 
 impl Place {
-    /// Where this goes: its domain, else its remote address.
+    /// Where this goes: its domain, else its remote address. Where it comes in, when the remote began it.
     pub fn of<T>(waiting: &Waiting<T>) -> Self {
+        if waiting.direction == Direction::In {
+            return Self::Local { protocol: waiting.protocol, port: local_port(waiting) };
+        }
         domain(waiting.name.as_ref()).map_or_else(|| Self::Host(with_port(waiting.remote, 0)), Self::Domain)
     }
 }
@@ -90,6 +106,12 @@ impl Place {
 pub fn domain(name: Option<&Name>) -> Option<Arc<str>> {
     let name = name.filter(|name| name.confidence > Confidence::Ambiguous)?;
     psl::domain_str(&name.text).filter(|domain| domain.parse::<IpAddr>().is_err()).map(Into::into)
+}
+
+/// The local port that is reached; for ICMP the type of message; `0` for a protocol without either.
+pub fn local_port<T>(waiting: &Waiting<T>) -> u16 {
+    let has_one = Protocol(waiting.protocol).has_ports() || is_icmp(waiting.protocol);
+    if has_one { waiting.local.port() } else { 0 }
 }
 
 /// The end that [`control::prompt::Target::Remote`] is about: the remote with its port, or with the local port when the

@@ -1,6 +1,6 @@
 //! Open prompts: who waits in which, and until when.
 //!
-//! Connections of one asker to one place wait in one prompt. A program that asks for more than
+//! Connections of one asker to one place (the local port, when others begin them) wait in one prompt. A program that asks for more than
 //! [`MAX_OWN_PROMPTS`] places gets one more prompt for all the others ([`Place::Many`]): a storm becomes a handful of
 //! questions, nobody is refused unasked, and "everything" answers them all. The alternative, the default for the rest at
 //! once, would break connections that a person is just about to permit.
@@ -15,6 +15,7 @@
 use super::place::{Asker, Place, domain};
 use super::waiting::Waiting;
 use crate::clock::Now;
+use control::entry::Direction;
 use foldhash::{HashMap, HashMapExt};
 use jiff::Timestamp;
 use rules::decision::RuleName;
@@ -84,7 +85,8 @@ impl<T> Open<T> {
     pub fn domain(&self) -> Option<Arc<str>> {
         match &self.key.place {
             Place::Domain(domain) => Some(domain.clone()),
-            Place::Host(_) => None,
+            Place::Host(_) | Place::Local { .. } => None,
+            Place::Many if self.key.asker.direction == Direction::In => None,
             Place::Many => domain(self.shown.name.as_ref()),
         }
     }

@@ -42,6 +42,9 @@ pub enum AnswerRefused {
     /// The domain, and there is none.
     #[error("prompt {0} has no domain")]
     NoDomain(u64),
+    /// The local port, and this machine begins it.
+    #[error("prompt {0} is about what this machine connects to, so there is no port of its own to answer for")]
+    NoPort(u64),
     /// The program or its user is unknown.
     #[error("which program of which user connects is unknown, so the answer can hold once only")]
     Unknown,
@@ -80,7 +83,7 @@ impl AnswerRefused {
             }
             Self::NeedsAdministrator => "answer for a time, or ask an administrator",
             Self::Mandatory(_) | Self::LinkLocal => "answer for a time",
-            Self::NoDomain(_) => "answer for the remote address, or for everything",
+            Self::NoDomain(_) | Self::NoPort(_) => "answer for the remote address, or for everything",
             Self::Unknown => "answer once",
             Self::NoProcess => "answer once, or for a time",
             Self::BadDuration(_) => "at most 366 days; for longer answer for ever",

@@ -175,7 +175,10 @@ fn check<T>(id: u64, open: &Open<T>, answer: &Answer, by: &Person) -> Result<Aim
     } else {
         Aim::of(&open.shown, answer.target)
     };
-    let aim = target.ok_or(AnswerRefused::NoDomain(id))?;
+    let aim = target.ok_or(match answer.target {
+        control::prompt::Target::Port => AnswerRefused::NoPort(id),
+        _ => AnswerRefused::NoDomain(id),
+    })?;
     if let Some(note) = &answer.note
         && let length = note.chars().count()
         && length > MAX_NOTE

@@ -17,7 +17,7 @@ use control::entry::{Direction, Name, Verdict};
 use jiff::Timestamp;
 use rules::decision::Judgement;
 use rules::facts::Flow;
-use rules::model::{Action, Host, Layer, Remote, protocol_name};
+use rules::model::{Action, Host, Layer, Remote, is_icmp, protocol_name};
 use rules::ruleset::{Environment, PathStyle, Ruleset};
 use rules::source::SourceFile;
 use std::net::IpAddr;
@@ -128,6 +128,8 @@ pub(super) struct Terms {
     /// The remote port, or the local one when [`Direction::In`].
     pub port: Option<u16>,
     pub protocol: Option<u8>,
+    /// The type of an ICMP message.
+    pub icmp: Option<u16>,
 }
 
 impl Terms {
@@ -139,6 +141,11 @@ impl Terms {
                 let port = port(protocol, end.port())?;
                 (Some(Host::Net(end.ip().into())), port, Some(protocol))
             }
+            Aim::Local { protocol, port: number } => (None, port(*protocol, *number)?, Some(*protocol)),
+        };
+        let icmp = match &kept.aim {
+            Aim::Local { protocol, port } if is_icmp(*protocol) => Some(*port),
+            _ => None,
         };
         Ok(Self {
             user: kept.user.clone(),
@@ -148,6 +155,7 @@ impl Terms {
             host,
             port,
             protocol,
+            icmp,
         })
     }
 
@@ -170,8 +178,12 @@ impl Terms {
         if let Some(port) = self.port.filter(|_| self.direction == Direction::In) {
             table.insert("local_port", i64::from(port).into());
         }
-        if let Some(number) = self.protocol.filter(|_| named.is_none()) {
-            table.insert("protocol", i64::from(number).into());
+        if let Some(number) = self.protocol.filter(|_| named.is_none() || self.host.is_none()) {
+            let name = protocol_name(number);
+            table.insert("protocol", name.map_or_else(|| i64::from(number).into(), Item::from));
+        }
+        if let Some(kind) = self.icmp {
+            table.insert("when", format!("icmp.type == {kind}").into());
         }
         table
     }
@@ -191,7 +203,8 @@ impl Terms {
         let mut slug = plain(file_name(&self.program, style), 24);
         let host = self.host.as_ref().map(ToString::to_string);
         let host = host.map(|host| plain(&host, 28)).filter(|host| !host.is_empty());
-        for part in host.into_iter().chain(self.port.map(|port| port.to_string())) {
+        let icmp = self.icmp.map(|kind| format!("icmp-{kind}"));
+        for part in host.into_iter().chain(self.port.map(|port| port.to_string())).chain(icmp) {
             slug.push('-');
             slug.push_str(&part);
         }

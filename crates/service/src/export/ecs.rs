@@ -4,9 +4,12 @@
 //! not `event.outcome`; a host's directions are `ingress` and `egress`. The source is who began it. What ECS has no field
 //! for is under `tollgate`.
 
-use crate::export::{Origin, because, confidence_word, file_name, protocol_name, pruned, reason_word, rule, sentence};
+use crate::export::{
+    Origin, because, confidence_word, file_name, port, protocol_name, pruned, reason_word, rule, sentence,
+};
 use control::entry::{Direction, Entry, Verdict};
 use rules::facts::Program;
+use rules::model::is_icmp;
 use serde_json::{Value, json};
 use std::net::SocketAddr;
 
@@ -17,11 +20,12 @@ pub const VERSION: &str = "8.17.0";
 pub fn event(entry: &Entry, origin: &Origin) -> Value {
     let (kind, action) = match (entry.in_force, entry.verdict) {
         (true, Verdict::Permit) => ("allowed", "connection-permitted"),
+        (true, Verdict::Block) if entry.live => ("denied", "connection-ended"),
         (true, Verdict::Block) => ("denied", "connection-blocked"),
         (false, _) => ("info", "decision-too-late"),
     };
-    let local = end(&entry.local, None);
-    let remote = end(&entry.remote, entry.name.as_ref().map(|name| &*name.text));
+    let local = end(entry, &entry.local, None);
+    let remote = end(entry, &entry.remote, entry.name.as_ref().map(|name| &*name.text));
     let (direction, source, destination) = match entry.direction {
         Direction::In => ("ingress", remote, local),
         Direction::Out => ("egress", local, remote),
@@ -67,6 +71,9 @@ pub fn event(entry: &Entry, origin: &Origin) -> Value {
         "tollgate": {
             "verdict": entry.verdict,
             "in_force": entry.in_force,
+            "live": entry.live.then_some(true),
+            "icmp": is_icmp(entry.protocol)
+                .then(|| json!({ "type": entry.local.port(), "code": entry.remote.port() })),
             "reason": reason_word(&entry.reason),
             "revision": entry.revision,
             "name_confidence": entry.name.as_ref().map(|name| confidence_word(name.confidence)),
@@ -77,9 +84,9 @@ pub fn event(entry: &Entry, origin: &Origin) -> Value {
     }))
 }
 
-fn end(end: &SocketAddr, domain: Option<&str>) -> Value {
+fn end(entry: &Entry, end: &SocketAddr, domain: Option<&str>) -> Value {
     let ip = end.ip().to_string();
-    json!({ "address": domain.unwrap_or(&ip), "domain": domain, "ip": ip, "port": end.port() })
+    json!({ "address": domain.unwrap_or(&ip), "domain": domain, "ip": ip, "port": port(entry, end) })
 }
 
 fn program(program: &Program) -> Value {

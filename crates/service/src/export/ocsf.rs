@@ -4,7 +4,9 @@
 //! Refuse; what came too late to be enforced was only observed: action 3 Observed, disposition 16 No Action. The source
 //! is who began it. What has no field of its own is in `unmapped`.
 
-use crate::export::{Origin, because, confidence_word, file_name, protocol_name, pruned, reason_word, rule, sentence};
+use crate::export::{
+    Origin, because, confidence_word, file_name, port, protocol_name, pruned, reason_word, rule, sentence,
+};
 use control::entry::{Direction, Entry, Verdict};
 use rules::facts::{Identity, Program, User};
 use serde_json::{Value, json};
@@ -90,7 +92,7 @@ pub fn event(entry: &Entry, origin: &Origin) -> Value {
 
 /// The local end, and the remote one.
 fn ends(entry: &Entry, origin: &Origin) -> (Value, Value) {
-    let end = |end: &SocketAddr| json!({ "ip": end.ip().to_string(), "port": end.port() });
+    let end = |end: &SocketAddr| json!({ "ip": end.ip().to_string(), "port": port(entry, end) });
     let (mut local, mut remote) = (end(&entry.local), end(&entry.remote));
     local["hostname"] = json!(origin.host);
     local["interface_name"] = json!(entry.interface);

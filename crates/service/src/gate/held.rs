@@ -57,6 +57,11 @@ impl Held {
         Key { pid: self.pid, start_key: self.start_key }
     }
 
+    /// Whether it is a question about a connection that lives already, and nothing waits for the answer.
+    pub fn is_live(&self) -> bool {
+        self.flags.contains(RequestFlags::LIVE)
+    }
+
     /// Where to, and how, for rules.
     pub fn flow(&self, now: Now) -> Flow<'_> {
         Flow {

@@ -1,9 +1,10 @@
 //! One connection, judged: rules first, then answers, then defaults.
 //!
 //! Invariants: rules are loaded with the state locked, so that after [`Gate::rules_changed`] took the lock nobody judges by
-//! older ones; what is remembered never decides another connection than the rules would. Neighbours: `rules` and `ask`
+//! older ones; nobody is asked about a connection that lives already, and a default ends none; what is remembered never decides another connection than the rules would. Neighbours: `rules` and `ask`
 //! decide, `parked` keeps what waits for facts.
 
+use crate::ask::answers::Lookup;
 use crate::ask::waiting::{self, Considered, Decided, Waiting};
 use crate::clock::Now;
 use crate::connection;
@@ -67,7 +68,7 @@ impl Gate {
                 self.ask_idly(process, known);
                 let interface = interfaces.name(request.interface_luid, request.interface_index, now.monotonic);
                 let held = Held { interface, ..self.held(&view, known, attachment, now) };
-                if held.flags.contains(RequestFlags::HELD) {
+                if held.flags.intersects(RequestFlags::HELD | RequestFlags::LIVE) {
                     ruled.extend(self.judge(&rules, known, parked, held, None, now));
                 } else {
                     made.extend(self.report(&view, held, &rules, now));
@@ -96,7 +97,7 @@ impl Gate {
                     continue;
                 }
                 if *is_stopping {
-                    ruled.push(self.stopping(held));
+                    ruled.extend((!held.is_live()).then(|| self.stopping(held)));
                     continue;
                 }
                 let make = || Known::new(held.identity.clone());
@@ -140,7 +141,7 @@ impl Gate {
             Step::Ruled(ruled) => Some(*ruled),
             Step::Asked => None,
             Step::Needs(held) => {
-                let default = self.config.load().ask.default;
+                let default = if held.is_live() { Verdict::Permit } else { self.config.load().ask.default };
                 Some(Ruled {
                     held: *held,
                     ruling: Ruling::by_default(default, DefaultWhy::Unknown),
@@ -159,6 +160,7 @@ impl Gate {
         match decision.action {
             Action::Permit => Step::Ruled(Box::new(self.ruled(rules, held, Verdict::Permit, decision))),
             Action::Block => Step::Ruled(Box::new(self.ruled(rules, held, Verdict::Block, decision))),
+            Action::Ask if held.is_live() => self.recall(rules, held, decision, now),
             Action::Ask => match self.with_asks(now, |asks| asks.consider(waiting(held, decision), now)) {
                 Considered::Decided(decided) => Step::Ruled(Box::new(answered(decided, rules))),
                 Considered::Held(_) => {
@@ -167,6 +169,22 @@ impl Gate {
                 }
                 Considered::Needs(waiting, _) => Step::Needs(Box::new(self::held(waiting))),
             },
+        }
+    }
+
+    /// An answer in force decides a live connection, or it lives on: nobody is asked about what was let live.
+    fn recall(&self, rules: &Arc<Rules>, held: Held, decision: Decision, now: Now) -> Step {
+        let waiting = waiting(held, decision);
+        match self.with_asks(now, |asks| asks.recall(&waiting, now)) {
+            Lookup::Decided(kept) => {
+                let reason = Reason::Answer { prompt: kept.prompt, user: kept.by.clone() };
+                Step::Ruled(Box::new(answered(waiting.decided(kept.verdict, reason), rules)))
+            }
+            Lookup::Needs(_) => Step::Needs(Box::new(self::held(waiting))),
+            Lookup::Nothing => {
+                let ruling = Ruling::by_default(Verdict::Permit, DefaultWhy::Unmatched);
+                Step::Ruled(Box::new(Ruled { held: self::held(waiting), ruling, rules: rules.clone() }))
+            }
         }
     }
 
@@ -195,7 +213,11 @@ impl Gate {
     fn held(&self, view: &RequestView<'_>, known: &Known, attachment: u64, now: Now) -> Held {
         let request = &view.request;
         let (config, remote) = (self.config.load(), request.remote_ip());
-        let time_left = Duration::from_millis(request.deadline_ms.into()).saturating_sub(AHEAD);
+        let time_left = match request.flags().contains(RequestFlags::LIVE) {
+            // Nothing waits for the answer but the facts it turns on.
+            true => PATIENCE,
+            false => Duration::from_millis(request.deadline_ms.into()).saturating_sub(AHEAD),
+        };
         Held {
             attachment,
             id: request.id,
@@ -206,7 +228,11 @@ impl Gate {
             protocol: request.protocol,
             local: connection::endpoint(request.local_ip(), request.local_port, 0),
             remote: connection::endpoint(remote, request.remote_port, request.remote_scope),
-            name: self.names.name(remote, request.process_id, now.monotonic),
+            // Names are of what this machine looked up: they say nothing about who connects.
+            name: match request.direction {
+                request::Direction::INBOUND => None,
+                _ => self.names.name(remote, request.process_id, now.monotonic),
+            },
             interface: None,
             flags: request.flags(),
             received: now,
@@ -216,13 +242,18 @@ impl Gate {
         }
     }
 
-    /// What the enforcement point decided alone; `None` when it says so in words that we do not know.
+    /// What the enforcement point decided alone; `None` when it says so in words that we do not know, and for the inbound
+    /// half of loopback: its outbound half is decided and has an entry, and there are very many.
     fn report(&self, view: &RequestView<'_>, held: Held, rules: &Rules, now: Now) -> Option<Made> {
         let verdict = match view.request.verdict {
             verdict::Verdict::PERMIT => Verdict::Permit,
             verdict::Verdict::BLOCK => Verdict::Block,
             _ => return None,
         };
+        if (view.request.because, verdict) == (Because::LOOPBACK, Verdict::Permit) {
+            self.outlet.counters.reported.add(1);
+            return None;
+        }
         let why = match view.request.because {
             Because::CACHED => EnforcerWhy::Cached,
             Because::LIMIT => EnforcerWhy::Limit,

@@ -260,7 +260,8 @@ impl Gate {
         };
         let decided = self.with_asks(now, |asks| asks.stop(now));
         self.release(decided);
-        self.submit(parked.into_iter().map(|parked| self.stopping(parked.held)).collect());
+        let held = parked.into_iter().map(|parked| parked.held).filter(|held| !held.is_live());
+        self.submit(held.map(|held| self.stopping(held)).collect());
     }
 
     /// The service ends before anybody decided.
@@ -284,7 +285,8 @@ impl Gate {
         let rules = self.policy.rules();
         let made: Vec<_> = gone
             .into_iter()
-            .map(|held| {
+            .filter(|held| !held.is_live())
+            .filter_map(|held| {
                 let fallback = judge::fallback(held.direction, settings);
                 let reason = Reason::Enforcer { why: EnforcerWhy::Fallback };
                 let ruling = Ruling { reason, ..Ruling::by_default(fallback, DefaultWhy::Unmatched) };
@@ -308,7 +310,7 @@ impl Gate {
             self.flush(&attachment);
         }
         let now = self.clock.now();
-        let made: Vec<_> = late.into_iter().map(|ruled| self.outlet.decided(ruled, Fate::Stale, now)).collect();
+        let made: Vec<_> = late.into_iter().filter_map(|ruled| self.outlet.decided(ruled, Fate::Stale, now)).collect();
         self.outlet.publish(&made);
     }
 
@@ -328,7 +330,7 @@ impl Gate {
             let _submitting = self.submitting.read().unwrap_or_else(PoisonError::into_inner);
             let in_force = self.policy.rules().number;
             let now = self.clock.now();
-            let told = |ruled, fate| made.push(self.outlet.decided(ruled, fate, now));
+            let told = |ruled, fate| made.extend(self.outlet.decided(ruled, fate, now));
             attachment.submitter.submit(|ruled: &Ruled| ruled.answer(in_force), told)
         };
         self.outlet.publish(&made);

@@ -81,7 +81,7 @@ impl Dictionary {
     }
 
     fn reason(&mut self, connection: &Connection, entry: &Entry) -> rusqlite::Result<i64> {
-        let why = Why { reason: entry.reason.clone(), asked_by: entry.asked_by.clone() };
+        let why = Why { reason: entry.reason.clone(), asked_by: entry.asked_by.clone(), live: entry.live };
         if let Some(row) = self.reasons.get(&why) {
             return Ok(*row);
         }

@@ -32,6 +32,10 @@ pub struct Why {
     /// The rule that asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub asked_by: Option<RuleName>,
+    /// Whether it ended a live connection. Not written when it did not, so that the text of all other reasons is what
+    /// earlier releases wrote.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub live: bool,
 }
 
 /// The rows of other tables that an entry names.
@@ -108,6 +112,7 @@ pub fn read(
         identity: identity(row.get(13)?)?,
         reason: why.reason.clone(),
         asked_by: why.asked_by.clone(),
+        live: why.live,
         revision: Revision(row.get::<_, String>(15)?.into()),
         name: name.map(|text| Name { text: text.into(), confidence: confidence_of(confidence.unwrap_or(0)) }),
         interface: row.get::<_, Option<String>>(18)?.map(Arc::from),

@@ -8,6 +8,7 @@ use crate::server::desk::{Change, Client, Desk, Query};
 use crate::server::feed::{Feed, as_seen_by};
 use crate::server::fit::{Keep, fit, line};
 use crate::server::outbox::{Event, Outbox};
+use control::entry::Direction;
 use control::filter::Filter;
 use control::prompt::{Answer, Closed, Hold, HoldKind, MAX_NOTE, MAX_SECONDS, Prompt, Target};
 use control::protocol::{
@@ -187,6 +188,12 @@ fn check_answer(role: Role, prompt: &Prompt, answer: &Answer) -> Result<(), Refu
     }
     if answer.target == Target::Domain && prompt.domain.is_none() {
         return bad(format!("prompt {} has no domain; answer for its remote or for everything", prompt.id));
+    }
+    if answer.target == Target::Port && prompt.direction == Direction::Out {
+        return bad(format!(
+            "prompt {} is about what this machine begins; answer for its remote or for everything",
+            prompt.id
+        ));
     }
     let kind = HoldKind::from(answer.hold);
     if prompt.holds.contains(&kind) {

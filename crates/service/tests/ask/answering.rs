@@ -214,6 +214,21 @@ fn an_answer_about_who_connects_to_us_is_for_our_port_not_for_theirs() {
 }
 
 #[test]
+fn an_answer_for_our_port_is_for_whoever_connects() {
+    let mut desk = Desk::with_anna();
+    let from = Connect { direction: Direction::In, local: "192.168.0.2:22", ..browser("-").nameless() };
+    let prompt = desk.held(&from.clone().to("192.168.0.9:51000"));
+    desk.held(&from.clone().to("203.0.113.7:51000"));
+    let answered = desk.answer(prompt, block(HOUR, Target::Port));
+    assert_eq!(answered.decided.len(), 2);
+    assert_eq!(desk.decided(&from.clone().to("[2001:db8::7]:51001")), by_anna(Verdict::Block, prompt));
+    let next = desk.held(&Connect { local: "192.168.0.2:80", ..from });
+    assert_eq!(desk.refused(next, permit(HOUR, Target::Domain)), AnswerRefused::NoDomain(next));
+    let out = desk.held(&browser("www.example.com"));
+    assert_eq!(desk.refused(out, permit(HOUR, Target::Port)), AnswerRefused::NoPort(out));
+}
+
+#[test]
 fn a_replaced_program_is_asked_about_anew() {
     let mut desk = Desk::with_anna();
     let prompt = desk.held(&browser("www.example.com").hashed("aa"));

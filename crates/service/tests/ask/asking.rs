@@ -54,6 +54,25 @@ fn a_scope_tells_link_local_addresses_apart() {
 }
 
 #[test]
+fn those_who_reach_one_port_are_one_prompt_whoever_they_are() {
+    let mut desk = Desk::with_anna();
+    let from = Connect { direction: Direction::In, local: "192.168.0.2:22", ..browser("-").nameless() };
+    let first = desk.held(&from.clone().to("192.168.0.9:51000"));
+    assert_eq!(desk.held(&from.clone().to("203.0.113.7:51001")), first);
+    let others = [
+        Connect { local: "192.168.0.2:80", ..from.clone() },
+        Connect { protocol: 17, ..from.clone() },
+        Connect { protocol: 1, local: "192.168.0.2:8", ..from.clone() },
+        Connect { protocol: 1, local: "192.168.0.2:13", ..from.clone() },
+        Connect { direction: Direction::Out, ..from },
+    ];
+    let mut prompts: Vec<u64> = others.iter().map(|other| desk.held(other)).chain([first]).collect();
+    prompts.sort_unstable();
+    prompts.dedup();
+    assert_eq!(prompts.len(), others.len() + 1);
+}
+
+#[test]
 fn another_user_program_direction_or_rule_is_another_prompt() {
     let mut desk = Desk::with_anna();
     desk.asks.follow(2, root());

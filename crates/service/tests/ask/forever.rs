@@ -75,10 +75,28 @@ fn an_answer_for_ever_is_a_rule_in_the_user_layer_with_its_reason() {
 }
 
 #[test]
+fn an_answer_for_our_port_for_ever_is_a_rule_for_what_comes_in_there() {
+    let inbound = Connect { direction: Direction::In, local: "192.168.0.2:22", ..browser("-").nameless() };
+    let echo = Connect { protocol: 58, local: "[2001:db8::2]:128", ..inbound.clone() };
+    let rule = |from: &Connect| {
+        let added = add("", &forever(from, &permit(Hold::Forever, Target::Port))).unwrap();
+        let conditions = added.text.lines().skip_while(|line| !line.starts_with("direction"));
+        (added.id.clone(), conditions.take_while(|line| !line.starts_with("note")).collect::<Vec<_>>().join("; "))
+    };
+    let ssh = ("browser-22-1", r#"direction = "in"; local_port = 22; protocol = "tcp""#);
+    assert_eq!(rule(&inbound.to("192.168.0.9:51000")), (ssh.0.to_owned(), ssh.1.to_owned()));
+    let ping = ("browser-icmp-128-1", r#"direction = "in"; protocol = "icmpv6"; when = "icmp.type == 128""#);
+    assert_eq!(rule(&echo.to("[2001:db8::9]:0")), (ping.0.to_owned(), ping.1.to_owned()));
+}
+
+#[test]
 fn the_rule_decides_what_the_answer_covers_and_nothing_else() {
     let inbound = Connect { direction: Direction::In, local: "192.168.0.2:22", ..browser("-").nameless() };
     let ping = Connect { protocol: 1, ..browser("-").nameless().to("198.51.100.1:0") };
     let odd = Connect { protocol: 253, ..ping.clone() };
+    let pinged = Connect { direction: Direction::In, protocol: 1, local: "192.168.0.2:8", ..inbound.clone() };
+    let timed = Connect { local: "192.168.0.2:13", ..pinged.clone() };
+    let odd_inbound = Connect { direction: Direction::In, ..odd.clone() };
     let others = [
         browser("www.example.com"),
         browser("cdn.example.com"),
@@ -89,14 +107,20 @@ fn the_rule_decides_what_the_answer_covers_and_nothing_else() {
         browser("-").nameless().to("[2001:db8::1]:443"),
         inbound.clone().to("192.168.0.9:51000"),
         inbound.clone().to("192.168.0.9:51001"),
+        inbound.clone().to("203.0.113.7:51001"),
         Connect { local: "192.168.0.2:80", ..inbound.to("192.168.0.9:51000") },
         ping,
         odd,
+        pinged.clone().to("192.168.0.9:0"),
+        pinged.to("203.0.113.7:0"),
+        timed.to("192.168.0.9:0"),
+        odd_inbound.to("192.168.0.9:0"),
     ];
     for from in &others {
-        for target in [Target::Remote, Target::Domain, Target::Everything] {
+        for target in [Target::Remote, Target::Domain, Target::Port, Target::Everything] {
             for answer in [permit(Hold::Forever, target), block(Hold::Forever, target)] {
-                if from.name.is_none() && target == Target::Domain {
+                let is_outbound = from.direction == Direction::Out;
+                if from.name.is_none() && target == Target::Domain || is_outbound && target == Target::Port {
                     continue;
                 }
                 let forever = forever(from, &answer);

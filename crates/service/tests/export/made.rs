@@ -35,6 +35,7 @@ pub fn permitted() -> Entry {
         reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: "node".into() } },
         asked_by: None,
         revision: Revision("0123456789ab".into()),
+        live: false,
         in_force: true,
         direction: Direction::Out,
         protocol: 6,

@@ -12,7 +12,8 @@ use control::prompt::{Answer, Hold, MAX_SECONDS, Prompt, Target};
 pub const HELP: &str = "\
 p permit, b block; then, when it is not what is offered:
   how long   o once, r while the process runs, a time such as 30m or 8h, f forever
-  for what   h here (this address and port), d its domain, e everything of the program
+  for what   h here (this address and port), d its domain, e everything of the program;
+             a anyone, when others connect: this port of ours, whoever reaches it
   why        # and a note
 for example: p    b 1h    p f d    7 b e # no telemetry
 l list, n next, ? this help, q quit";
@@ -57,8 +58,8 @@ impl Draft {
     }
 }
 
-/// What to offer first: the domain when the name is more than a guess, since addresses change; never everything, unless
-/// nothing less covers what waits.
+/// What to offer first: the domain when the name is more than a guess, since addresses change; of what others begin the one
+/// who is shown, for to let in everybody is another decision; never everything, unless nothing less covers what waits.
 pub fn offered_target(prompt: &Prompt) -> Target {
     let is_sure = prompt.name.as_ref().is_some_and(|name| name.confidence > Confidence::Ambiguous);
     match prompt {
@@ -93,6 +94,7 @@ pub fn read(line: &str) -> Result<Said, String> {
         let target = match word {
             "h" | "here" | "remote" => Some(Target::Remote),
             "d" | "domain" => Some(Target::Domain),
+            "a" | "anyone" | "port" => Some(Target::Port),
             "e" | "everything" => Some(Target::Everything),
             _ => None,
         };

@@ -9,6 +9,7 @@ use control::entry::{Confidence, Direction, Verdict};
 use control::prompt::{Answer, Closed, Hold, Prompt, Target};
 use jiff::Timestamp;
 use rules::facts::User;
+use rules::model::{has_ports, icmp_name, is_icmp, protocol_name};
 
 /// How much of a text that others wrote is shown, in characters.
 const SHOWN: usize = 200;
@@ -18,12 +19,8 @@ pub fn prompt(prompt: &Prompt, now: Timestamp) -> Vec<String> {
     let identity = &prompt.identity;
     let program = identity.program.path.as_deref().map_or("a program that is not known".to_owned(), shown);
     let user = identity.user.as_ref().map_or_else(|| "an unknown user".to_owned(), user);
-    let wants = match prompt.direction {
-        Direction::Out => format!("wants to connect to {}", remote(prompt)),
-        Direction::In => format!("is about to be reached on port {} by {}", prompt.local.port(), remote(prompt)),
-    };
-    let mut lines =
-        vec![format!("prompt {}: {program} {wants}", prompt.id), format!("  process    {} of {user}", prompt.pid)];
+    let wants = wants(prompt, &program);
+    let mut lines = vec![format!("prompt {}: {wants}", prompt.id), format!("  process    {} of {user}", prompt.pid)];
     let mut fact = |name: &str, value: Option<String>| {
         lines.extend(value.map(|value| format!("  {name:<10} {value}")));
     };
@@ -34,10 +31,44 @@ pub fn prompt(prompt: &Prompt, now: Timestamp) -> Vec<String> {
     fact("as", identity.command_line.as_deref().map(shown));
     fact("name", prompt.name.as_ref().map(|name| format!("{}, {}", shown(&name.text), sure(name.confidence))));
     fact("asked by", prompt.asked_by.as_ref().map(|rule| format!("the rule {rule}")));
-    fact("places", prompt.many.then(|| "it connects to many others, too; only `e` covers them all".to_owned()));
+    fact(
+        "places",
+        prompt.many.then(|| {
+            match prompt.direction {
+                Direction::Out => "it connects to many others, too; only `e` covers them all",
+                Direction::In => "others reach it on many more ports; only `e` covers them all",
+            }
+            .to_owned()
+        }),
+    );
     fact("waiting", Some(waiting(prompt, now)));
     lines.push(format!("  offered    {}", offer(prompt)));
     lines
+}
+
+/// Who wants to reach whom, and how.
+fn wants(prompt: &Prompt, program: &str) -> String {
+    let (protocol, remote) = (protocol(prompt), remote(prompt));
+    let sent =
+        match is_icmp(prompt.protocol) {
+            true => {
+                let kind = prompt.local.port();
+                let name = icmp_name(prompt.protocol, kind);
+                Some(name.map_or_else(
+                    || format!("an {protocol} message of type {kind}"),
+                    |name| format!("{protocol} {name}"),
+                ))
+            }
+            false => (!has_ports(prompt.protocol)).then_some(protocol.clone()),
+        };
+    match (prompt.direction, sent) {
+        (Direction::Out, None) => format!("{program} wants to connect to {remote} ({protocol})"),
+        (Direction::Out, Some(sent)) => format!("{program} wants to send {sent} to {remote}"),
+        (Direction::In, None) => {
+            format!("{remote} wants to reach {program} on port {} ({protocol})", prompt.local.port())
+        }
+        (Direction::In, Some(sent)) => format!("{remote} wants to send {sent} to {program}"),
+    }
 }
 
 /// How many wait, for how long yet, and what happens then.
@@ -64,6 +95,7 @@ pub fn seconds_left(deadline: Timestamp, now: Timestamp) -> u64 {
 pub fn answer(answer: &Answer) -> String {
     let target = match answer.target {
         Target::Remote => "this address and port",
+        Target::Port => "this port of ours, whoever connects",
         Target::Domain => "this domain",
         Target::Everything => "everything of this program",
     };
@@ -95,20 +127,18 @@ fn hold(hold: Hold) -> String {
 }
 
 fn remote(prompt: &Prompt) -> String {
-    let protocol = match prompt.protocol {
-        6 => "tcp".to_owned(),
-        17 => "udp".to_owned(),
-        1 | 58 => "icmp".to_owned(),
-        number => format!("protocol {number}"),
-    };
     let address = match prompt.direction {
-        Direction::Out if matches!(prompt.protocol, 6 | 17 | 132) => prompt.remote.to_string(),
+        Direction::Out if has_ports(prompt.protocol) => prompt.remote.to_string(),
         _ => prompt.remote.ip().to_string(),
     };
     match &prompt.name {
-        Some(name) => format!("{} ({address}, {protocol})", shown(&name.text)),
-        None => format!("{address} ({protocol})"),
+        Some(name) => format!("{} at {address}", shown(&name.text)),
+        None => address,
     }
+}
+
+fn protocol(prompt: &Prompt) -> String {
+    protocol_name(prompt.protocol).map_or_else(|| format!("protocol {}", prompt.protocol), str::to_owned)
 }
 
 fn user(user: &User) -> String {

@@ -42,7 +42,11 @@ pub fn line(entry: &Entry, width: Width, zone: &TimeZone) -> String {
         Direction::Out => "",
         Direction::In => "< ",
     };
-    let late = if entry.in_force { "" } else { "too late: " };
+    let late = match (entry.in_force, entry.live) {
+        (false, _) => "too late: ",
+        (true, true) => "ended: ",
+        (true, false) => "",
+    };
     // What is left after time, verdict and the spaces: a quarter for the program, and the rest by halves, about.
     let left = width.columns - 14 - 6 - 4;
     let (program_columns, place_columns) = (left / 4, left * 5 / 12);
@@ -103,6 +107,7 @@ mod tests {
             reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: "node".into() } },
             asked_by: None,
             revision: Revision("0123456789ab".into()),
+            live: false,
             in_force: true,
             direction: Direction::Out,
             protocol: 6,
@@ -131,7 +136,7 @@ mod tests {
             in_force: false,
             ..entry("/usr/bin/ssh")
         };
-        assert_eq!(line(&asked), "11-23 12:00:00 block  ssh            < 198.51.100.4:443      too late:…r in time");
+        assert_eq!(line(&asked), "11-23 12:00:00 block  ssh            < :50000 from 198.51.1… too late:…r in time");
     }
 
     #[test]

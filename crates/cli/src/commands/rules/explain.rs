@@ -11,7 +11,7 @@ use control::protocol::{Reply, Request};
 use rules::cases::{Connection, Description, KnownProgram, ProgramWords, UserWords};
 use rules::decision::Judgement;
 use rules::explain::{Explanation, StepResult};
-use rules::model::{Action, Lifetime};
+use rules::model::{Action, Lifetime, icmp_name, is_icmp};
 use rules::ruleset::Ruleset;
 use serde_json::json;
 use std::fmt::Write;
@@ -25,6 +25,7 @@ Examples:
   tollgate rules explain --program /usr/bin/git --remote github.com:22 --user 1000
   tollgate rules explain --remote 192.0.2.1:443 --name example.com --protocol udp
   tollgate rules explain --direction in --remote 10.0.0.5 --local-port 22
+  tollgate rules explain --direction in --remote 10.0.0.5 --protocol icmp --icmp-type 13
   tollgate rules explain --entry 4711       a connection in the log, by the rules of that time; its number is `id`
                                             in `tollgate log --json`
 
@@ -93,6 +94,14 @@ pub struct Args {
     #[arg(long, value_name = "PORT", requires = "remote")]
     local_port: Option<u16>,
 
+    /// The type of an ICMP message, by number; an echo request when not given
+    #[arg(long, value_name = "TYPE", requires = "remote")]
+    icmp_type: Option<u8>,
+
+    /// Its code; 0 when not given
+    #[arg(long, value_name = "CODE", requires = "icmp_type")]
+    icmp_code: Option<u8>,
+
     /// The local interface
     #[arg(long, value_name = "NAME", requires = "remote")]
     interface: Option<String>,
@@ -126,6 +135,8 @@ impl Args {
             remote: self.remote.clone().unwrap_or_default(),
             name: self.name.clone(),
             local_port: self.local_port,
+            icmp_type: self.icmp_type,
+            icmp_code: self.icmp_code,
             interface: self.interface.clone(),
         }
     }
@@ -239,12 +250,18 @@ fn about(connection: &Connection) -> String {
     let program = identity.program.path.as_deref().unwrap_or("an unknown program");
     let is_inbound = *direction == Direction::INBOUND;
     let has_ports = rules::model::has_ports(*protocol);
+    let remote_end = remote;
     let remote = if has_ports { remote.to_string() } else { remote.ip().to_string() };
-    let protocol = rules::model::protocol_name(*protocol).map_or(protocol.to_string(), str::to_owned);
+    let protocol_text = rules::model::protocol_name(*protocol).map_or(protocol.to_string(), str::to_owned);
     let mut text = format!("{program} {} {remote}", if is_inbound { "<-" } else { "->" });
     let guess = if *is_name_sure { "" } else { ", a guess, so no name for what permits" };
     let _ = name.as_ref().map(|name| write!(text, " ({name}{guess})"));
-    let _ = write!(text, " {protocol}");
+    let _ = write!(text, " {protocol_text}");
+    if is_icmp(*protocol) {
+        let (kind, code) = (local.port(), remote_end.port());
+        let name = icmp_name(*protocol, kind).map(|name| format!(", {name}")).unwrap_or_default();
+        let _ = write!(text, " type {kind} code {code}{name}");
+    }
     if is_inbound && has_ports {
         let _ = write!(text, ", local port {}", local.port());
     }
@@ -259,6 +276,7 @@ fn about(connection: &Connection) -> String {
 fn given(entry: &Entry) -> String {
     let verdict = match entry.verdict {
         Verdict::Permit => "permitted",
+        Verdict::Block if entry.live => "ended, having lived already,",
         Verdict::Block => "blocked",
     };
     let by = match &entry.reason {

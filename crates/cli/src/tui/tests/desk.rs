@@ -175,6 +175,7 @@ pub fn entry(
         asked_by,
         reason,
         revision: revision(),
+        live: false,
         in_force: true,
         direction: Direction::Out,
         protocol: 6,

@@ -49,9 +49,11 @@ fn entry_page(model: &Model, entry: &Entry) -> Page {
     page.field("Where", wording::where_to(entry));
     match &entry.name {
         Some(name) => page.field("Name", format!("{}: {}", name.text, wording::confidence(name.confidence))),
+        // Names are of what this machine looks up.
+        None if entry.direction == Direction::In => {}
         None => page.field("Name", "not known: nobody was seen to look this address up"),
     }
-    page.field("Remote", entry.remote.to_string());
+    page.field("Remote", wording::remote(entry));
     let interface = entry.interface.as_ref().map(|interface| format!(", {interface}")).unwrap_or_default();
     page.field("Local", format!("{}{interface}, {direction} {}", entry.local, wording::protocol(entry.protocol)));
     page.blank();

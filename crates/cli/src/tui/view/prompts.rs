@@ -9,7 +9,7 @@ use crate::tui::model::{Link, Model};
 use crate::tui::text::{self, clean, fit, fit_middle, pad, pad_left};
 use crate::tui::theme::Theme;
 use crate::tui::wording;
-use control::entry::Verdict;
+use control::entry::{Direction, Verdict};
 use control::prompt::{HoldKind, Prompt, Target};
 use control::status::Unmatched;
 use ratatui::Frame;
@@ -155,15 +155,23 @@ fn countdown(model: &Model, prompt: &Prompt) -> String {
 }
 
 fn prompt_page(model: &Model, prompt: &Prompt) -> Page {
-    let mut page = Page::new(format!("May {} connect?", wording::program(&prompt.identity)));
-    let (place, remote) = (wording::where_asked(prompt), prompt.remote.to_string());
+    let mut page = Page::new(wording::question(prompt));
+    let (place, remote) = (wording::where_asked(prompt), wording::end(prompt));
     page.field("Where", if place == remote { remote } else { format!("{place} ({remote})") });
     match &prompt.name {
         Some(name) => page.field("Name", format!("{}: {}", name.text, wording::confidence(name.confidence))),
+        // Names are of what this machine looks up.
+        None if prompt.direction == Direction::In => {}
         None => page.field("Name", "not known: nobody was seen to look this address up"),
     }
     if prompt.many {
-        page.field("And more", "it asks for many places at once: only an answer for everything covers them");
+        page.field(
+            "And more",
+            match prompt.direction {
+                Direction::Out => "it asks for many places at once: only an answer for everything covers them",
+                Direction::In => "others reach it on many ports at once: only an answer for everything covers them",
+            },
+        );
     }
     match &prompt.asked_by {
         Some(rule) => page.field("Asked by", format!("the rule {rule}")),
@@ -241,8 +249,9 @@ fn draw_form(model: &Model, form: &Form, frame: &mut Frame<'_>, area: Rect) {
     let domain =
         prompt.domain.as_deref().map_or_else(|| "d domain".to_owned(), |domain| format!("d {}", clean(domain, theme)));
     let targets = [
-        (Target::Remote, format!("r {}", clean(&prompt.remote.to_string(), theme))),
+        (Target::Remote, format!("r {}", clean(&wording::end(prompt), theme))),
         (Target::Domain, domain),
+        (Target::Port, "a anyone".to_owned()),
         (Target::Everything, "e everything".to_owned()),
     ];
     let targets = targets.into_iter().filter(|(target, _)| form.offers(*target));

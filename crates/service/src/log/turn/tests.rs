@@ -88,6 +88,7 @@ fn entry(id: u64, time: Timestamp) -> Entry {
         reason: Reason::Rule { rule: RuleName { layer: Layer::User, id: format!("rule-{}", id / 100).into() } },
         asked_by: None,
         revision: Revision(format!("revision-{}", id / 1_000).into()),
+        live: false,
         in_force: true,
         direction: Direction::Out,
         protocol: 6,
