@@ -23,6 +23,7 @@ pub mod processor;
 pub mod queue;
 pub mod rundown;
 pub mod security;
+pub mod shared;
 pub mod status;
 pub mod string;
 pub mod time;
