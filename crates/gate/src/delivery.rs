@@ -1,7 +1,7 @@
-//! What goes out to the service: requests that wait for an answer, and reports.
+//! What goes out to the service: requests that wait for an answer, questions, and reports.
 //!
-//! Invariants: a request is delivered at most once; requests go out in the order in which they were held, and before
-//! reports, which nobody waits for.
+//! Invariants: each is delivered at most once; requests go out in the order in which they were held, and before questions
+//! about live flows, for which nothing waits, and these before reports, which nobody answers.
 //!
 //! Neighbours: `outgoing` carries one; `service` takes the answers.
 
@@ -18,10 +18,10 @@ use wire::verdict::Verdict;
 impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// Whether anything waits for delivery.
     pub fn has_requests(&self) -> bool {
-        self.pending.queued_count() > 0 || self.reports.len() > 0
+        self.pending.queued_count() > 0 || self.questions.queued_count() > 0 || self.reports.len() > 0
     }
 
-    /// Takes the next request or report into `out`; `false` when there is none.
+    /// Takes the next request, question or report into `out`; `false` when there is none.
     pub fn next_request(&mut self, now: Instant, out: &mut Outgoing) -> bool {
         let now = self.tick(now);
         if let Some(record) = self.pending.deliver(self.cache.stamp()) {
@@ -31,6 +31,14 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             request.waited_ms = now.millis_since(record.since);
             request.deadline_ms = record.since.after_millis(self.settings.deadline_ms).millis_since(now);
             out.fill(request, self.programs.path(record.facts.path), record.facts.sid.bytes());
+            return true;
+        }
+        if let Some((id, facts)) = self.next_question(now) {
+            let mut request = facts.request();
+            request.flags |= RequestFlags::LIVE.bits();
+            request.id = id;
+            out.fill(request, self.programs.path(facts.path), facts.sid.bytes());
+            self.programs.release(facts.path);
             return true;
         }
         let Some(report) = self.reports.pop() else { return false };

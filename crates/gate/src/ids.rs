@@ -4,18 +4,21 @@
 //! Rackoff, "How to construct pseudorandom permutations": four rounds). So no id is used twice, and none can be guessed
 //! from others.
 //!
-//! Neighbours: `pending` asks for an id per record.
+//! Neighbours: `pending` asks for an id per record, `questions` for one per question.
 
 use crate::siphash::SipKey;
 use wire::verdict::RequestId;
 
 /// Bits of an id that name the slot.
 const SLOT_BITS: u32 = 18;
+/// Slots from here on are those of questions.
+const QUESTION: u32 = 1 << 17;
 /// Bits of each half of a generation.
 const HALF_BITS: u32 = (u64::BITS - SLOT_BITS) / 2;
 const HALF: u64 = (1 << HALF_BITS) - 1;
 
-const _: () = assert!(*wire::settings::Settings::PENDED.end() <= 1 << SLOT_BITS);
+const _: () = assert!(*wire::settings::Settings::PENDED.end() <= QUESTION);
+const _: () = assert!(crate::questions::QUESTIONS <= ((1 << SLOT_BITS) - QUESTION) as usize);
 
 pub(crate) struct Ids {
     sip: SipKey,
@@ -38,6 +41,11 @@ impl Ids {
         }
     }
 
+    /// A fresh id for a question in `slot`: never one that a record has.
+    pub(crate) fn next_question(&mut self, slot: u32) -> RequestId {
+        self.next(slot | QUESTION)
+    }
+
     fn permute(&self, serial: u64) -> u64 {
         let (mut left, mut right) = (serial >> HALF_BITS & HALF, serial & HALF);
         for round in 0..4 {
@@ -47,7 +55,13 @@ impl Ids {
     }
 }
 
-/// The slot an id names, if it is one of ours.
+/// The slot of a question that an id names, if it is one of ours.
+pub(crate) fn question_slot(id: RequestId) -> Option<u32> {
+    let slot = slot(id);
+    (slot & QUESTION != 0).then_some(slot & !QUESTION)
+}
+
+/// The slot an id names, if it is one of ours; those of questions are beyond those of records.
 pub(crate) fn slot(id: RequestId) -> u32 {
     (id.0 & ((1 << SLOT_BITS) - 1)) as u32
 }

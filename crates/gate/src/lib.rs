@@ -45,6 +45,7 @@ mod pending;
 mod policy;
 mod processes;
 mod programs;
+mod questions;
 mod reauthorizing;
 mod record;
 mod reports;
@@ -76,6 +77,7 @@ use packets::Kept;
 use pending::{New, PendTable, Stage};
 use policy::{Policy, TCP};
 use programs::Programs;
+use questions::Questions;
 use reports::Reports;
 use siphash::SipKey;
 use tickets::Tickets;
@@ -135,6 +137,7 @@ pub struct Gate<P, K, M: Memory> {
     cache: Cache<M>,
     live: LiveFlows<M>,
     programs: Programs<M>,
+    questions: Questions<M>,
     reports: Reports<M>,
     /// Reports dropped since the service was last told.
     untold_drops: u32,
@@ -164,6 +167,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             cache: Cache::new(CacheRoom::new(settings.max_cached as usize)?)?,
             live: LiveFlows::new()?,
             programs: Programs::new(sip)?,
+            questions: Questions::new()?,
             reports: Reports::new()?,
             untold_drops: 0,
             recheck: false,
@@ -314,6 +318,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         self.tick(now);
         self.draining = true;
         self.release_all(|doors| &mut doors.unload);
+        self.drop_questions();
     }
 
     /// The counters. `filtering`, `inject_failed`, `closures_held` and `rechecked` are the caller's to fill.
@@ -323,7 +328,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             attached: self.owner.is_some().into(),
             pended: self.pending.undecided_count(),
             oldest_ms: self.pending.oldest_undecided().map_or(0, |record| now.millis_since(record.since)),
-            queued: self.pending.queued_count() + self.reports.len() as u32,
+            queued: self.pending.queued_count() + self.questions.queued_count() + self.reports.len() as u32,
             cached: self.cache.count(),
             epoch: self.settings.epoch,
             attached_process_id: self.owner.map_or(0, |owner| owner.process_id),
@@ -345,6 +350,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// A new connection has this key: nothing said about an earlier one may reach it.
     fn forget_predecessors(&mut self, subject: &Subject) {
         self.live.forget(subject);
+        self.forget_question(subject);
         while let Some(id) = self.pending.supersede(subject) {
             self.discard(id);
         }

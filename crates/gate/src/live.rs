@@ -2,11 +2,13 @@
 //!
 //! Windows reauthorizes live flows whenever anybody changes a filter, an interface comes or goes, and so on
 //! (learn.microsoft.com "ALE Reauthorization"). Such a reauthorize can not be pended.
+//! A live flow of which nothing is known is asked about, and the answer comes here.
 //!
 //! Invariants: memory is fixed, the oldest flow is forgotten first; a flow's entry never outlives the next connection
 //! with the same key.
 //!
-//! Neighbours: `crate::Gate` adds a flow when its verdict is claimed; `cache` explains stamps.
+//! Neighbours: `completing` adds a flow when its verdict is claimed, `questions` when it was asked about; `cache` explains
+//! stamps.
 
 use crate::flow::{FlowKey, Subject};
 use crate::memory::{Memory, OutOfMemory};
@@ -14,7 +16,7 @@ use crate::sets::Sets;
 use wire::verdict::Verdict;
 
 /// How many flows are remembered.
-const FLOWS: usize = 16_384;
+pub(crate) const FLOWS: usize = 16_384;
 
 /// What is known of a live flow.
 #[derive(Clone, Copy, Default)]

@@ -2,11 +2,10 @@
 //!
 //! Invariant: a flow that lives is never cut by the fallback; only a verdict that somebody gave for it can.
 //!
-//! Neighbours: `completing` ends the record that a reauthorize claims; `live` remembers what was said.
+//! Neighbours: `completing` ends the record that a reauthorize claims; `live` remembers what was said; `questions` asks.
 
 use crate::Gate;
 use crate::flow::Flow;
-use crate::live::Live;
 use crate::memory::Memory;
 use crate::packets::Packets;
 use crate::pending::Stage;
@@ -23,7 +22,7 @@ pub enum Reauthorized {
     Waiting(RequestId),
     /// A live flow, and this is what was said about it.
     Cached(Verdict),
-    /// A live flow of which nothing is known: leave it alone.
+    /// A live flow of which nothing is known: leave it alone. The service, if it is there, is asked about it.
     Leave,
 }
 
@@ -51,22 +50,23 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             self.counters.foreign_reauthorized += 1;
             return Reauthorized::Leave;
         }
-        let live = self.live.find(&subject);
-        // A blocked flow is not live. Who asks about one has not been told yet: a foreign reauthorize came between its
-        // completion and its own, and claimed the record.
-        let counts = |live: &Live| live.verdict == Verdict::BLOCK || self.cache.is_current(live.stamp, subject.program);
-        let said = live.copied().filter(counts).map(|live| live.verdict);
-        let known = said.or_else(|| self.cache.valid(now, &subject));
+        let live = self.live.find(&subject).copied();
+        let current = live.filter(|live| self.cache.is_current(live.stamp, subject.program)).map(|live| live.verdict);
+        let known = current.or_else(|| self.cache.valid(now, &subject));
         if completion && known.is_none() && live.is_none() {
             self.counters.orphaned += 1;
             return Reauthorized::Verdict(self.fallback(&subject));
         }
         self.counters.foreign_reauthorized += 1;
-        known.map_or(Reauthorized::Leave, Reauthorized::Cached)
-    }
-
-    /// Whether the filter engine is to be made to ask again about every live flow; `true` once per reason.
-    pub fn poll_recheck(&mut self) -> bool {
-        core::mem::take(&mut self.recheck)
+        if let Some(verdict) = known {
+            return Reauthorized::Cached(verdict);
+        }
+        // A blocked flow stays so until somebody permits it. And it may not have been told yet: a foreign reauthorize came
+        // between its completion and its own, and claimed the record.
+        let blocked = live.is_some_and(|live| live.verdict == Verdict::BLOCK);
+        if !(blocked && completion) {
+            self.ask(now, flow, &subject);
+        }
+        if blocked { Reauthorized::Cached(Verdict::BLOCK) } else { Reauthorized::Leave }
     }
 }

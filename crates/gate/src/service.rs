@@ -76,6 +76,8 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         self.configure(now, settings, room);
         self.owner = Some(owner);
         self.untold_drops = 0;
+        // Flows began while nobody was there to decide about them.
+        self.ask_anew();
         Ok(())
     }
 
@@ -88,6 +90,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         }
         self.owner = None;
         self.release_all(|doors| &mut doors.detach);
+        self.drop_questions();
         while let Some(report) = self.reports.pop() {
             self.drop_report(&report);
         }
@@ -101,6 +104,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         self.tick(now);
         if settings.epoch != self.settings.epoch {
             self.cache.new_epoch();
+            self.ask_anew();
         }
         self.settings = settings;
         if let Some(cache) = &mut room.cache {
@@ -134,6 +138,9 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         let now = self.tick(now);
         if !answer.is_valid() {
             return Outcome::MALFORMED;
+        }
+        if self.is_attached(handle) && self.answer_question(now, answer) {
+            return Outcome::ACCEPTED;
         }
         let record = self.pending.get(answer.request).filter(|record| record.verdict.is_none());
         let Some(record) = record.filter(|_| self.is_attached(handle)) else {

@@ -29,7 +29,7 @@ fn a_live_flow_keeps_its_verdict_until_the_epoch_changes() {
     t.configure(|s| s.epoch += 1);
     assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Leave);
     assert_eq!(t.reauthorize(WEB), Reauthorized::Leave, "a known live flow is never cut by the fallback");
-    t.expect(|s| (s.foreign_reauthorized, s.epoch) = (5, 1));
+    t.expect(|s| (s.foreign_reauthorized, s.epoch, s.live_asked, s.queued) = (5, 1, 2, 2));
 }
 
 /// A foreign reauthorize may come between a completion and the reauthorize that follows it, and the rules may change
