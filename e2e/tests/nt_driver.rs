@@ -17,7 +17,7 @@ use nt::string::NameRef;
 use nt::wfp::Guid;
 use nt::wfp::callout::{Callout, FilterChange, RegisteredCallout};
 use nt::wfp::classify::Classify;
-use nt::wfp::connect::{AuthConnect, LAYER_V4};
+use nt::wfp::authorize::{Authorization, CONNECT_V4};
 use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer};
 use nt::wfp::pend::Pended;
 use nt::work::Worker;
@@ -80,7 +80,7 @@ impl Driver for Mini {
         transaction.add_callout_filter(CalloutFilter {
             callout: KEY,
             filter: KEY,
-            layer: LAYER_V4,
+            layer: CONNECT_V4,
             sublayer: KEY,
             provider: KEY,
             name: NAME,
@@ -146,7 +146,7 @@ enum Holds {}
 impl Callout for Holds {
     fn classify(classify: &mut Classify<'_>) {
         let driver = SLOT.enter().expect("the driver is loaded");
-        if AuthConnect::read(classify).is_reauthorize() {
+        if Authorization::read(classify).is_reauthorize() {
             return classify.permit();
         }
         let pended = classify.pend().expect("pended");

@@ -3,7 +3,7 @@
 use e2e::{Machine, Options};
 use nt::status::Status;
 use nt::wfp::Guid;
-use nt::wfp::connect::LAYER_V4;
+use nt::wfp::authorize::CONNECT_V4;
 use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer, Transaction};
 use nt_sys::status::STATUS_FWP_ALREADY_EXISTS;
 
@@ -19,7 +19,7 @@ fn add_all(transaction: &mut Transaction<'_>) -> Result<(), Status> {
     transaction.add_callout_filter(CalloutFilter {
         callout: CALLOUT,
         filter: FILTER,
-        layer: LAYER_V4,
+        layer: CONNECT_V4,
         sublayer: SUBLAYER,
         provider: PROVIDER,
         name: NAME,

@@ -20,7 +20,8 @@ impl Tag {
 /// Pool blocks of a page or more are page aligned, smaller ones are aligned to this.
 const POOL_ALIGNMENT: usize = 16;
 
-fn allocate(size: usize, align: usize, tag: Tag) -> Result<NonNull<u8>> {
+/// Allocates zeroed memory; [`free`] gives it back.
+pub(crate) fn allocate(size: usize, align: usize, tag: Tag) -> Result<NonNull<u8>> {
     if align > POOL_ALIGNMENT {
         return Err(Status::INVALID_PARAMETER);
     }
@@ -28,6 +29,13 @@ fn allocate(size: usize, align: usize, tag: Tag) -> Result<NonNull<u8>> {
     // zeroed, non-executable memory.
     let block = unsafe { ExAllocatePool2(POOL_FLAG_NON_PAGED, size.max(1), tag.code()) };
     NonNull::new(block.cast::<u8>()).ok_or(Status::INSUFFICIENT_RESOURCES)
+}
+
+/// # Safety
+/// `block` came from [`allocate`] with this tag, is freed once and not used any more.
+pub(crate) unsafe fn free(block: NonNull<u8>, tag: Tag) {
+    // SAFETY: as the caller vouches.
+    unsafe { ExFreePoolWithTag(block.as_ptr().cast(), tag.code()) };
 }
 
 /// One value in nonpaged pool.
@@ -94,7 +102,7 @@ impl<T> Drop for PoolBox<T> {
         // SAFETY: the value is initialized and dropped once.
         unsafe { self.value.drop_in_place() };
         // SAFETY: the block came from ExAllocatePool2 with this tag and is freed once.
-        unsafe { ExFreePoolWithTag(self.value.as_ptr().cast(), self.tag.code()) };
+        unsafe { free(self.value.cast(), self.tag) };
     }
 }
 
@@ -160,6 +168,6 @@ impl<T> Drop for Slab<T> {
         // SAFETY: the items are initialized and dropped once.
         unsafe { items.drop_in_place() };
         // SAFETY: the block came from ExAllocatePool2 with this tag and is freed once.
-        unsafe { ExFreePoolWithTag(self.items.as_ptr().cast(), self.tag.code()) };
+        unsafe { free(self.items.cast(), self.tag) };
     }
 }

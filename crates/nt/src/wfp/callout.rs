@@ -85,14 +85,14 @@ impl Drop for RegisteredCallout {
 unsafe extern "system-unwind" fn classify<C: Callout>(
     values: *const FWPS_INCOMING_VALUES0,
     metadata: *const FWPS_INCOMING_METADATA_VALUES0,
-    _layer_data: *mut c_void,
-    _classify_context: *const c_void,
+    layer_data: *mut c_void,
+    context: *const c_void,
     filter: *const FWPS_FILTER3,
     _flow_context: u64,
     out: *mut FWPS_CLASSIFY_OUT0,
 ) {
     // SAFETY: the filter engine called us with these, and the value ends with this function.
-    let mut running = unsafe { Classify::new(values, metadata, filter, out) };
+    let mut running = unsafe { Classify::new(values, metadata, layer_data, context, filter, out) };
     C::classify(&mut running);
 }
 

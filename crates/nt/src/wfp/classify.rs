@@ -3,17 +3,25 @@
 //! The rules of the action right are kept here and nowhere else: without it nothing is changed but that a block may veto
 //! a permit; a block is always hard; a permit is hard only when the filter asks (R27).
 
+use super::closure::Held;
 use super::pend::Pended;
 use super::values::Values;
 use crate::status::{Result, Status};
+use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
 use nt_sys::fwps::*;
+use nt_sys::ndis::NET_BUFFER_LIST;
+
+pub use super::copy::Protection;
+pub use super::metadata::Direction;
 
 /// One running classify.
 pub struct Classify<'a> {
     values: Values<'a>,
-    metadata: *const FWPS_INCOMING_METADATA_VALUES0,
+    pub(super) metadata: *const FWPS_INCOMING_METADATA_VALUES0,
+    packets: *mut NET_BUFFER_LIST,
+    context: *const c_void,
     filter: *const FWPS_FILTER3,
     out: *mut FWPS_CLASSIFY_OUT0,
     running: PhantomData<&'a mut FWPS_CLASSIFY_OUT0>,
@@ -21,16 +29,18 @@ pub struct Classify<'a> {
 
 impl<'a> Classify<'a> {
     /// # Safety
-    /// The pointers are those the filter engine gave to a classify function, and `'a` ends before that function returns.
+    /// The pointers are those the filter engine gave to a classify function of an ALE layer, and `'a` ends before that function returns.
     pub(super) unsafe fn new(
         values: *const FWPS_INCOMING_VALUES0,
         metadata: *const FWPS_INCOMING_METADATA_VALUES0,
+        layer_data: *mut c_void,
+        context: *const c_void,
         filter: *const FWPS_FILTER3,
         out: *mut FWPS_CLASSIFY_OUT0,
     ) -> Self {
         // SAFETY: passed on from the caller.
         let values = unsafe { Values::new(values) };
-        Self { values, metadata, filter, out, running: PhantomData }
+        Self { values, metadata, packets: layer_data.cast(), context, filter, out, running: PhantomData }
     }
 
     /// The values.
@@ -38,41 +48,9 @@ impl<'a> Classify<'a> {
         self.values
     }
 
-    fn has(&self, bit: u32) -> bool {
-        // SAFETY: valid for the classify, as `new`'s caller vouches.
-        unsafe { (*self.metadata).currentMetadataValues & bit == bit }
-    }
-
-    /// The process.
-    pub fn process_id(&self) -> Option<u64> {
-        // SAFETY: as in `has`; the bit says the member is there.
-        self.has(FWPS_METADATA_FIELD_PROCESS_ID).then(|| unsafe { (*self.metadata).processId })
-    }
-
-    /// The socket, as the transport layer names it.
-    pub fn endpoint(&self) -> Option<u64> {
-        // SAFETY: as in `has`; the bit says the member is there.
-        self.has(FWPS_METADATA_FIELD_TRANSPORT_ENDPOINT_HANDLE)
-            .then(|| unsafe { (*self.metadata).transportEndpointHandle })
-    }
-
-    /// The network compartment.
-    pub fn compartment(&self) -> Option<u32> {
-        // SAFETY: as in `has`; the bit says the member is there.
-        self.has(FWPS_METADATA_FIELD_COMPARTMENT_ID).then(|| unsafe { (*self.metadata).compartmentId })
-    }
-
-    /// The scope of a link-local remote address.
-    pub fn remote_scope(&self) -> Option<u32> {
-        // SAFETY: as in `has`; the bit says the member is there.
-        self.has(FWPS_METADATA_FIELD_REMOTE_SCOPE_ID).then(|| unsafe { (*self.metadata).remoteScopeId })
-    }
-
-    fn completion_handle(&self) -> Option<NonNull<core::ffi::c_void>> {
-        // SAFETY: as in `has`; the bit says the member is there.
-        let handle =
-            self.has(FWPS_METADATA_FIELD_COMPLETION_HANDLE).then(|| unsafe { (*self.metadata).completionHandle });
-        handle.and_then(NonNull::new)
+    /// The packet that is authorized, with its like; a TCP connect has none (R17).
+    pub(super) fn packets(&self) -> Option<NonNull<NET_BUFFER_LIST>> {
+        NonNull::new(self.packets)
     }
 
     /// Whether this callout may set the action. Without the right only [`Classify::block`] does something.
@@ -146,6 +124,25 @@ impl<'a> Classify<'a> {
         let pended = unsafe { Pended::from_raw(context) };
         self.absorb();
         Ok(pended)
+    }
+
+    /// Suspends the closing of a socket until the [`Held`] is completed.
+    ///
+    /// # Errors
+    /// What the filter engine says; then nothing is pended and the socket closes.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    #[doc(alias = "FwpsPendClassify0")]
+    pub fn hold_closure(&mut self) -> Result<Held> {
+        // SAFETY: null or valid for the classify.
+        let filter_id = unsafe { self.filter.as_ref() }.map_or(0, |filter| filter.filterId);
+        // SAFETY: context, filter and answer are those of the running classify.
+        let held = unsafe { Held::pend(self.context, filter_id, self.out) }?;
+        // SAFETY: as in `permit`. "Pended" is said by a block without the right to change it; it is no decision.
+        unsafe { (*self.out).actionType = FWP_ACTION_BLOCK };
+        self.clear_right();
+        Ok(held)
     }
 
     fn clear_right(&mut self) {

@@ -3,6 +3,7 @@
 use core::mem::ManuallyDrop;
 use core::ptr::{NonNull, null_mut};
 use nt_sys::fwps::FwpsCompleteOperation0;
+use nt_sys::ndis::NET_BUFFER_LIST;
 
 /// The obligation to complete one pended operation. Dropping it completes it too.
 ///
@@ -31,8 +32,18 @@ impl Pended {
     pub fn complete(self) {
         let this = ManuallyDrop::new(self);
         // SAFETY: `from_raw`'s caller vouches for the context; consuming `self` makes this the only completion. No packet
-        // is handed over: that is for RECV_ACCEPT only.
+        // is handed over.
         unsafe { FwpsCompleteOperation0(this.context.as_ptr(), null_mut()) };
+    }
+
+    /// Completes an operation at ALE_AUTH_RECV_ACCEPT with the packet that will be received for it.
+    ///
+    /// # Safety
+    /// `list` is alive.
+    pub(super) unsafe fn complete_with(self, list: NonNull<NET_BUFFER_LIST>) {
+        let this = ManuallyDrop::new(self);
+        // SAFETY: as in `complete`; the caller vouches for the list.
+        unsafe { FwpsCompleteOperation0(this.context.as_ptr(), list.as_ptr()) };
     }
 }
 
