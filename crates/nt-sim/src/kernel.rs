@@ -3,12 +3,12 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use nt_sys::io::DRIVER_INITIALIZE;
-use nt_sys::types::{ACCESS_MASK, NTSTATUS};
+use nt_sys::types::{ACCESS_MASK, GUID, NTSTATUS};
 
 use crate::clock::{self, MILLISECOND};
 use crate::io::{self, Driver, File, device, driver};
 use crate::ps::{self, Process, ProcessSpec};
-use crate::{DebugLine, dbg, ex, fault, host, ke, mdl, memory, ob, rules, thread, verifier, wait};
+use crate::{DebugLine, TraceEvent, dbg, etw, ex, fault, host, ke, mdl, memory, ob, rules, thread, verifier, wait};
 
 /// Held by the one machine there is.
 static POWER: Mutex<()> = Mutex::new(());
@@ -102,6 +102,21 @@ impl Kernel {
         dbg::lines()
     }
 
+    /// Begins to listen to a provider of events, registered or not, up to `level` (4 is information); 0 is all.
+    pub fn listen(&self, provider: GUID, level: u8) {
+        etw::listen(provider, level);
+    }
+
+    /// Ends that.
+    pub fn ignore(&self, provider: GUID) {
+        etw::ignore(provider);
+    }
+
+    /// Events that somebody listened to, since boot.
+    pub fn trace_events(&self) -> Vec<TraceEvent> {
+        etw::events()
+    }
+
     /// Access control list of a device (`\Device\Name`), in the security descriptor definition language.
     pub fn device_sddl(&self, device: &str) -> Option<String> {
         device::sddl(device)
@@ -169,4 +184,5 @@ fn reset(config: Config) {
     mdl::reset();
     memory::reset();
     dbg::reset();
+    etw::reset();
 }

@@ -1,6 +1,6 @@
 //! An emulated NT kernel that is stricter than the real one.
 //!
-//! It defines the `Ke*`, `Ex*`, `Io*`, `Mm*`, `Ps*`, `Ob*`, `Zw*`, `Rtl*` and `Dbg*` symbols that `nt-sys` declares, so a driver's own
+//! It defines the `Etw*`, `Ke*`, `Ex*`, `Io*`, `Mm*`, `Ps*`, `Ob*`, `Zw*`, `Rtl*` and `Dbg*` symbols that `nt-sys` declares, so a driver's own
 //! source, linked into a test, runs on it unchanged. It returns what Windows returns, and where Windows would corrupt, hang or
 //! leak it stops the test with a [`Violation`] that names the rule. It knows NT and nothing about any particular driver.
 //!
@@ -17,6 +17,7 @@
 
 mod clock;
 mod dbg;
+mod etw;
 mod ex;
 pub mod fault;
 mod global;
@@ -39,6 +40,7 @@ mod wait;
 mod zw;
 
 pub use dbg::DebugLine;
+pub use etw::{TraceEvent, TraceValue};
 pub use ex::allocation_count;
 pub use io::{Driver, File, Io};
 pub use kernel::{Config, Kernel};

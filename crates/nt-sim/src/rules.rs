@@ -169,6 +169,8 @@ rules! {
     UNLOADED_WITH_PENDING = 0xCE, 0;
     /// The machine shuts down with a driver loaded; no documented code.
     STILL_LOADED = 0xCE, 1;
+    /// An event's description does not fit its data; no documented code.
+    TRACE_EVENT_MALFORMED = 0xC4, 0x201;
     /// The driver panicked on a thread of its own (KMODE_EXCEPTION_NOT_HANDLED).
     PANIC = 0x1E, 0;
     /// The driver asked for the bug check.

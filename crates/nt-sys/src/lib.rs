@@ -21,6 +21,7 @@
 #![expect(missing_docs, reason = "fields and constants mean what the documentation page of their C name says")]
 
 pub mod dbg;
+pub mod etw;
 pub mod ex;
 pub mod fwp;
 pub mod fwpm;

@@ -28,5 +28,6 @@ pub mod status;
 pub mod string;
 pub mod time;
 pub mod timer;
+pub mod trace;
 pub mod wfp;
 pub mod work;

@@ -11,7 +11,7 @@ use super::{device, irp};
 use crate::global::{Global, Ptr};
 use crate::memory::{self, Block};
 use crate::thread::{self, Context};
-use crate::{ex, io, ke, mdl, ob, ps, rtl, rules, verifier, wait};
+use crate::{etw, ex, io, ke, mdl, ob, ps, rtl, rules, verifier, wait};
 
 static DRIVERS: Global<BTreeMap<Ptr<DRIVER_OBJECT>, Entry>> = Global::new(BTreeMap::new());
 
@@ -133,6 +133,7 @@ pub(crate) fn verify_nothing_left(when: &str) {
         (ke::dpc::queued_dpcs(everywhere), "queued DPCs"),
         (ps::system_threads(), "running system threads"),
         (ob::open_handles(), "open kernel handles"),
+        (etw::registered(), "registered event providers"),
     ];
     pending.extend(counts.iter().filter(|(count, _)| *count != 0).map(|(count, what)| format!("{count} {what}")));
     let held_threads = ps::held_threads();
