@@ -1,7 +1,8 @@
 //! What the tests of the gate share.
 
-use gate::{Memory, OutOfMemory, Packets};
+use gate::{Memory, Once, OutOfMemory, Packets};
 use std::cell::Cell;
+use std::sync::{Arc, OnceLock};
 use wire::stats::Stats;
 
 /// The user of every connection.
@@ -12,9 +13,32 @@ pub enum Heap {}
 
 impl Memory for Heap {
     type Slab<T> = Vec<T>;
+    type Shared<T> = Arc<T>;
+    type Once<T> = Place<T>;
 
     fn slab<T>(len: usize, mut make: impl FnMut() -> T) -> Result<Vec<T>, OutOfMemory> {
         Ok((0..len).map(|_| make()).collect())
+    }
+
+    fn shared<T>(value: T) -> Result<Arc<T>, OutOfMemory> {
+        Ok(Arc::new(value))
+    }
+}
+
+/// A place on the heap that is filled once.
+pub struct Place<T>(OnceLock<T>);
+
+impl<T> Once<T> for Place<T> {
+    fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn get(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    fn set(&self, value: T) -> Result<(), T> {
+        self.0.set(value)
     }
 }
 
