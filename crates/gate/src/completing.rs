@@ -8,6 +8,7 @@
 use crate::flow::Subject;
 use crate::memory::Memory;
 use crate::packets::Packets;
+use crate::programs::PathRef;
 use crate::tickets::{Socket, Ticket};
 use crate::time::Instant;
 use crate::{GRACE_MS, Gate};
@@ -87,7 +88,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// Ends an inbound record: its completion is the last that is heard of it. What was overtaken is dropped.
     fn end_inbound(&mut self, id: RequestId) -> Then<K> {
         let Some(record) = self.pending.remove(self.sip, id) else { return Then::Drop(K::default()) };
-        self.programs.release(record.facts.path);
+        let (path, flow_hash) = (record.facts.path, record.flow_hash);
         let verdict = record.verdict.filter(|_| !record.superseded);
         match verdict {
             Some(_) => self.counters.claimed += 1,
@@ -95,20 +96,20 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         }
         let verdict = verdict.unwrap_or(Verdict::BLOCK);
         self.kept.give_out(&mut self.counters, id, verdict, &record.packets);
-        if verdict != Verdict::PERMIT {
-            return Then::Drop(record.packets);
+        if verdict == Verdict::PERMIT {
+            self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
         }
-        self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
-        Then::Inject(record.packets)
+        self.let_go(path, flow_hash);
+        if verdict == Verdict::PERMIT { Then::Inject(record.packets) } else { Then::Drop(record.packets) }
     }
 
     /// Ends a record whose reauthorize has come.
     pub(crate) fn claim(&mut self, id: RequestId) -> Option<Verdict> {
         let record = self.pending.remove(self.sip, id)?;
-        let verdict = record.verdict?;
+        let verdict = record.verdict.unwrap_or(Verdict::BLOCK);
         self.counters.claimed += 1;
-        self.programs.release(record.facts.path);
         self.live.insert(&record.facts.subject(self.sip), record.stamp, verdict);
+        self.let_go(record.facts.path, record.flow_hash);
         self.kept.settle(id, verdict, record.packets);
         Some(verdict)
     }
@@ -138,9 +139,16 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     pub(crate) fn discard(&mut self, id: RequestId) {
         if let Some(record) = self.pending.remove(self.sip, id) {
             self.counters.unclaimed += 1;
-            self.programs.release(record.facts.path);
+            self.let_go(record.facts.path, record.flow_hash);
             self.kept.settle(id, Verdict::BLOCK, record.packets);
         }
+    }
+
+    /// Gives back what a record, or a question, had besides its operation and packets. Last: what the live table has taken over is there
+    /// already, so that the front never sees nothing of this flow.
+    pub(crate) fn let_go(&mut self, path: PathRef, flow_hash: u64) {
+        self.programs.release(path);
+        self.front.presence.remove(flow_hash);
     }
 
     pub(crate) fn release_all(&mut self, door: fn(&mut Doors) -> &mut u64) {

@@ -25,8 +25,6 @@ struct Lane {
     _apart: [u64; 13],
 }
 
-
-
 impl<const N: usize> Lanes<N> {
     pub(crate) fn new() -> Self {
         let lane = |_| Lane { counters: core::array::from_fn(|_| AtomicU64::new(0)), _apart: [0; 13] };

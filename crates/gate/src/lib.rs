@@ -25,16 +25,19 @@
 #[cfg(test)]
 extern crate std;
 
+mod atomic;
 mod cache;
 mod closing;
 mod completing;
 mod delivery;
 mod facts;
 mod flow;
+mod front;
 #[cfg(test)]
 mod heap;
 mod ids;
 mod index;
+mod lanes;
 mod list;
 mod live;
 mod memory;
@@ -43,14 +46,17 @@ mod packets;
 mod pathhash;
 mod pending;
 mod policy;
+mod presence;
 mod processes;
 mod programs;
 mod questions;
 mod reauthorizing;
 mod record;
 mod reports;
+mod seqlock;
 mod service;
 mod sets;
+mod shared_sets;
 mod siphash;
 mod slots;
 mod stamps;
@@ -60,7 +66,8 @@ mod time;
 pub use closing::{Closing, Closure};
 pub use completing::{Completion, Then};
 pub use flow::{Ability, Flow, FlowKey};
-pub use memory::{Memory, OutOfMemory};
+pub use front::Front;
+pub use memory::{Memory, Once, OutOfMemory};
 pub use outgoing::Outgoing;
 pub use packets::{Packets, Released};
 pub use reauthorizing::Reauthorized;
@@ -72,6 +79,7 @@ use cache::{Cache, CacheRoom};
 use facts::Facts;
 use flow::Subject;
 use ids::Ids;
+use lanes::Count;
 use live::LiveFlows;
 use packets::Kept;
 use pending::{New, PendTable, Stage};
@@ -134,6 +142,7 @@ pub struct Gate<P, K, M: Memory> {
     pending: PendTable<P, K, M>,
     kept: Kept<K>,
     tickets: Tickets,
+    front: M::Shared<Front<M>>,
     cache: Cache<M>,
     live: LiveFlows<M>,
     programs: Programs<M>,
@@ -154,6 +163,9 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// A gate with no service. `seed` keys its hashes and ids and must be random.
     pub fn new(seed: [u64; 2], settings: Settings) -> Result<Self, OutOfMemory> {
         let sip = SipKey::new(seed);
+        let front = M::shared(Front::new(sip, settings.holds())?)?;
+        let mut cache = Cache::new(front.clone());
+        cache.resize(&mut CacheRoom::new(0, settings.max_cached as usize)?);
         Ok(Self {
             sip,
             ids: Ids::new(sip),
@@ -164,15 +176,21 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             pending: PendTable::new(settings.max_pended as usize)?,
             kept: Kept::new(),
             tickets: Tickets::new(),
-            cache: Cache::new(CacheRoom::new(settings.max_cached as usize)?)?,
-            live: LiveFlows::new()?,
-            programs: Programs::new(sip)?,
+            cache,
+            live: LiveFlows::new(front.clone())?,
+            programs: Programs::new()?,
             questions: Questions::new()?,
             reports: Reports::new()?,
             untold_drops: 0,
             recheck: false,
             counters: Stats { version: wire::VERSION, ..Stats::default() },
+            front,
         })
+    }
+
+    /// What answers most classifies without the lock that this gate is behind: to be asked first.
+    pub fn front(&self) -> M::Shared<Front<M>> {
+        self.front.clone()
     }
 
     /// Answers an initial authorization.
@@ -272,7 +290,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     pub fn handle_pend_failed(&mut self, now: Instant, id: RequestId) -> Verdict {
         self.tick(now);
         let Some(record) = self.pending.remove_unpended(self.sip, id) else { return Verdict::BLOCK };
-        self.programs.release(record.facts.path);
+        self.let_go(record.facts.path, record.flow_hash);
         self.kept.unreserve(record.reserved);
         let verdict = match record.verdict {
             Some(verdict) => {
@@ -335,16 +353,26 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             ..self.counters
         };
         self.kept.fill(&mut stats);
+        for (count, counter) in [
+            (Count::CachePermitted, &mut stats.cache_permitted),
+            (Count::CacheBlocked, &mut stats.cache_blocked),
+            (Count::Exempted, &mut stats.exempted),
+        ] {
+            let counted = self.front.count(count);
+            *counter += counted;
+            stats.classified += counted;
+        }
         stats
     }
 
     fn tick(&mut self, now: Instant) -> Instant {
         self.latest = self.latest.max(now);
+        self.front.set_latest(self.latest);
         self.latest
     }
 
     fn subject(&self, flow: &Flow<'_>) -> Subject {
-        Subject::new(self.sip, &flow.key, self.programs.id(flow.program))
+        self.front.subject(flow)
     }
 
     /// A new connection has this key: nothing said about an earlier one may reach it.
@@ -378,10 +406,12 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             stamp: self.cache.stamp(),
             reserved: packet_bytes,
         };
+        self.front.presence.add(subject.flow_hash);
         let id = self.pending.insert(self.sip, &mut self.ids, new);
         match id {
             Some(_) => self.counters.held += 1,
             None => {
+                self.front.presence.remove(subject.flow_hash);
                 self.kept.unreserve(packet_bytes);
                 self.programs.release(facts.path);
             }

@@ -11,8 +11,9 @@
 //! stamps.
 
 use crate::flow::{FlowKey, Subject};
+use crate::front::Front;
 use crate::memory::{Memory, OutOfMemory};
-use crate::sets::Sets;
+use crate::sets::{NoRoom, Sets};
 use wire::verdict::Verdict;
 
 /// How many flows are remembered.
@@ -28,11 +29,12 @@ pub(crate) struct Live {
 
 pub(crate) struct LiveFlows<M: Memory> {
     flows: Sets<Live, M>,
+    front: M::Shared<Front<M>>,
 }
 
 impl<M: Memory> LiveFlows<M> {
-    pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        Ok(Self { flows: Sets::new(FLOWS)? })
+    pub(crate) fn new(front: M::Shared<Front<M>>) -> Result<Self, OutOfMemory> {
+        Ok(Self { flows: Sets::new(FLOWS)?, front })
     }
 
     pub(crate) fn find(&self, subject: &Subject) -> Option<&Live> {
@@ -40,13 +42,21 @@ impl<M: Memory> LiveFlows<M> {
     }
 
     pub(crate) fn insert(&mut self, subject: &Subject, stamp: u32, verdict: Verdict) {
+        self.front.presence.add(subject.flow_hash);
         self.forget(subject);
+        let live = Live { key: subject.key, stamp, verdict };
         // What it displaces is forgotten.
-        let _ = self.flows.insert(subject.flow_hash, Live { key: subject.key, stamp, verdict }, |_| false);
+        match self.flows.insert(subject.flow_hash, live, |_| false) {
+            Ok(None) => {}
+            Ok(Some(displaced)) => self.front.presence.remove(self.front.flow_hash(&displaced.key)),
+            Err(NoRoom) => self.front.presence.remove(subject.flow_hash),
+        }
     }
 
     #[inline]
     pub(crate) fn forget(&mut self, subject: &Subject) {
-        self.flows.remove(subject.flow_hash, |flow| flow.key == subject.key);
+        if self.flows.remove(subject.flow_hash, |flow| flow.key == subject.key).is_some() {
+            self.front.presence.remove(subject.flow_hash);
+        }
     }
 }

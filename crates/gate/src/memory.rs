@@ -4,7 +4,7 @@
 //!
 //! Neighbours: every table is built of slabs, by `crate::Gate::new` or `crate::Room::new`.
 
-use core::ops::DerefMut;
+use core::ops::{Deref, DerefMut};
 
 /// There was not enough memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,9 +15,36 @@ pub trait Memory {
     /// A slice of fixed length; gives its memory back when dropped.
     type Slab<T>: DerefMut<Target = [T]>;
 
+    /// A value with several owners; dropped with the last of them.
+    type Shared<T>: Deref<Target = T> + Clone;
+
+    /// A place that is filled once.
+    type Once<T>: Once<T>;
+
     /// Makes a slab of `len` values.
     ///
     /// # Errors
     /// When there is no memory; then nothing is left behind.
     fn slab<T>(len: usize, make: impl FnMut() -> T) -> Result<Self::Slab<T>, OutOfMemory>;
+
+    /// Makes a value that can be shared.
+    ///
+    /// # Errors
+    /// When there is no memory; then `value` is dropped.
+    fn shared<T>(value: T) -> Result<Self::Shared<T>, OutOfMemory>;
+}
+
+/// A place that is filled once, perhaps while others look at it.
+pub trait Once<T> {
+    /// An empty place.
+    fn new() -> Self;
+
+    /// What is in it.
+    fn get(&self) -> Option<&T>;
+
+    /// Fills it.
+    ///
+    /// # Errors
+    /// Gives `value` back when it is filled already.
+    fn set(&self, value: T) -> Result<(), T>;
 }

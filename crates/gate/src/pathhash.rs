@@ -22,7 +22,13 @@ impl PathHash {
         Self { sip, key }
     }
 
-    pub(crate) fn hash(&self, path: &[u8]) -> u64 {
+    /// The id of the program with this path; `0` for no path.
+    #[inline]
+    pub(crate) fn id(&self, path: &[u8]) -> u64 {
+        if path.is_empty() { 0 } else { self.hash(path).max(1) }
+    }
+
+    fn hash(&self, path: &[u8]) -> u64 {
         let mut state = State::new(self.sip);
         for block in path.chunks(PAIRS * 16) {
             let sum = self.compress(block);
@@ -79,6 +85,11 @@ mod tests {
                 assert!(seen.insert(hash.hash(&path)), "{len} bytes, the last a one");
             }
         }
+    }
+
+    #[test]
+    fn no_path_has_no_id() {
+        assert_eq!(PathHash::new(SipKey::new([1, 2])).id(b""), 0);
     }
 
     #[test]

@@ -27,12 +27,11 @@ pub(crate) enum Policy {
     Loopback,
 }
 
-impl<P, K: Packets, M: Memory> Gate<P, K, M> {
-    pub(crate) fn policy(&self, flow: &Flow<'_>) -> Policy {
-        let holds = self.settings.holds();
+impl Policy {
+    pub(crate) fn of(holds: Holds, flow: &Flow<'_>) -> Self {
         let outbound = flow.key.direction == Direction::OUTBOUND;
         if !outbound && flow.loopback && !holds.contains(Holds::ACCEPT_LOOPBACK) {
-            return Policy::Loopback;
+            return Self::Loopback;
         }
         let kind = match (outbound, flow.key.protocol) {
             (true, TCP) => Holds::CONNECT_TCP,
@@ -44,7 +43,13 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             (false, ICMP | ICMP_V6) => Holds::ACCEPT_ICMP,
             (false, _) => Holds::ACCEPT_OTHER,
         };
-        if holds.contains(kind) { Policy::Hold } else { Policy::Report }
+        if holds.contains(kind) { Self::Hold } else { Self::Report }
+    }
+}
+
+impl<P, K: Packets, M: Memory> Gate<P, K, M> {
+    pub(crate) fn policy(&self, flow: &Flow<'_>) -> Policy {
+        Policy::of(self.settings.holds(), flow)
     }
 
     pub(crate) fn fallback(&self, subject: &Subject) -> Verdict {

@@ -1,4 +1,4 @@
-//! Which flows may have something known of them: a record, or a verdict of the live flow.
+//! Which flows may have something known of them: a record, a question, or the verdict of a live flow.
 //!
 //! One small counter for each hash place. Zero says that there is nothing for any flow with that hash, so that whoever
 //! holds no lock can tell that there is no predecessor to forget; anything else says only that there may be.
@@ -6,7 +6,7 @@
 //! Invariants: what is added is removed once, under the same hash; a counter that has been full stays full. Counters are
 //! changed under the gate's lock, and what moves from one place to another is added there before it is removed here.
 //!
-//! Neighbours: `pending` and `live` add and remove; `front` asks.
+//! Neighbours: `crate::Gate` adds and removes with its records and questions, `live` with its flows; `front` asks.
 
 use crate::atomic::{AtomicU32, Ordering};
 use crate::memory::{Memory, OutOfMemory};

@@ -9,8 +9,6 @@
 //! Neighbours: `pathhash` makes the ids; `pending` and `reports` hold references; `crate::Gate` takes and releases them.
 
 use crate::memory::{Memory, OutOfMemory};
-use crate::pathhash::PathHash;
-use crate::siphash::SipKey;
 use wire::request::MAX_PATH_BYTES;
 
 /// How many paths are kept at most.
@@ -28,7 +26,6 @@ impl PathRef {
 }
 
 pub(crate) struct Programs<M: Memory> {
-    names: PathHash,
     paths: M::Slab<Path>,
 }
 
@@ -41,15 +38,9 @@ pub(crate) struct Path {
 }
 
 impl<M: Memory> Programs<M> {
-    pub(crate) fn new(sip: SipKey) -> Result<Self, OutOfMemory> {
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
         let empty = Path { program: 0, references: 0, len: 0, bytes: [0; MAX_PATH_BYTES] };
-        Ok(Self { names: PathHash::new(sip), paths: M::slab(PATHS, || empty)? })
-    }
-
-    /// The id of the program with this path; `0` for no path.
-    #[inline]
-    pub(crate) fn id(&self, path: &[u8]) -> u64 {
-        if path.is_empty() { 0 } else { self.names.hash(path).max(1) }
+        Ok(Self { paths: M::slab(PATHS, || empty)? })
     }
 
     /// Keeps a path, cut to [`MAX_PATH_BYTES`], until the reference is released.
@@ -95,7 +86,7 @@ mod tests {
     use crate::heap::Heap;
 
     fn programs() -> Programs<Heap> {
-        Programs::new(SipKey::new([1, 2])).unwrap()
+        Programs::new().unwrap()
     }
 
     /// Ids that all fall into the same places.
@@ -126,7 +117,6 @@ mod tests {
     #[test]
     fn an_unknown_program_has_no_path() {
         let mut programs = programs();
-        assert_eq!(programs.id(b""), 0);
         assert_eq!(programs.keep(0, b""), PathRef::NONE);
         assert_eq!(programs.path(PathRef::NONE), b"");
     }

@@ -18,6 +18,7 @@ use crate::live::FLOWS;
 use crate::memory::{Memory, OutOfMemory};
 use crate::packets::Packets;
 use crate::policy::Policy;
+use crate::presence::Presence;
 use crate::programs::PathRef;
 use crate::slots::{Node, Slots};
 use crate::time::Instant;
@@ -102,7 +103,7 @@ impl<M: Memory> Questions<M> {
     }
 
     /// Makes room for one more: gives up one that was delivered `patience_ms` ago if there is none.
-    fn make_room(&mut self, now: Instant, patience_ms: u32) -> bool {
+    fn make_room(&mut self, now: Instant, patience_ms: u32, presence: &Presence<M>) -> bool {
         if self.used < QUESTIONS {
             return true;
         }
@@ -111,7 +112,8 @@ impl<M: Memory> Questions<M> {
             delivered.is_some_and(|delivered| delivered.after_millis(patience_ms) <= now)
         });
         self.refused |= stale.is_none();
-        stale.and_then(|slot| self.remove(slot)).is_some()
+        let gone = stale.and_then(|slot| self.remove(slot));
+        gone.inspect(|question| presence.remove(question.flow_hash)).is_some()
     }
 
     fn insert(&mut self, ids: &mut Ids, facts: Facts, flow_hash: u64, stamp: u32) -> Option<RequestId> {
@@ -180,13 +182,14 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         if !may_ask || self.policy(flow) != Policy::Hold || self.questions.find(subject).is_some() {
             return;
         }
-        if !self.questions.make_room(now, self.settings.deadline_ms) {
+        if !self.questions.make_room(now, self.settings.deadline_ms, &self.front.presence) {
             return;
         }
         let facts = self.keep(flow, subject);
+        self.front.presence.add(subject.flow_hash);
         match self.questions.insert(&mut self.ids, facts, subject.flow_hash, self.cache.stamp()) {
             Some(_) => self.counters.live_asked += 1,
-            None => self.programs.release(facts.path),
+            None => self.let_go(facts.path, subject.flow_hash),
         }
     }
 
@@ -198,11 +201,11 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// Takes an answer; `false` when there is no such question.
     pub(crate) fn answer_question(&mut self, now: Instant, answer: &Answer) -> bool {
         let Some(question) = self.questions.take(answer.request) else { return false };
-        self.programs.release(question.facts.path);
         let subject = question.facts.subject(self.sip);
         let stands = self.live.find(&subject).map_or(Verdict::PERMIT, |live| live.verdict);
         self.live.insert(&subject, question.stamp, answer.verdict);
         self.cache.remember(now, &subject, question.stamp, answer);
+        self.let_go(question.facts.path, question.flow_hash);
         self.recheck |= answer.verdict != stands || self.questions.wants_another_round();
         true
     }
@@ -210,7 +213,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// A new connection has this key: a question about an earlier one is about nothing.
     pub(crate) fn forget_question(&mut self, subject: &Subject) {
         if let Some(question) = self.questions.find(subject).and_then(|slot| self.questions.remove(slot)) {
-            self.programs.release(question.facts.path);
+            self.let_go(question.facts.path, question.flow_hash);
         }
     }
 
@@ -223,7 +226,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     /// Nobody will answer any more.
     pub(crate) fn drop_questions(&mut self) {
         while let Some(question) = self.questions.first().and_then(|slot| self.questions.remove(slot)) {
-            self.programs.release(question.facts.path);
+            self.let_go(question.facts.path, question.flow_hash);
         }
         self.recheck = false;
         self.questions.refused = false;

@@ -46,7 +46,7 @@ impl<P, K: Packets, M: Memory> Room<P, K, M> {
         let (pended, cached) = (wanted.max_pended, wanted.max_cached);
         Ok(Self {
             pending: if pended == current.max_pended { None } else { Some(PendTable::new(pended as usize)?) },
-            cache: if cached == current.max_cached { None } else { Some(CacheRoom::new(cached as usize)?) },
+            cache: if cached == current.max_cached { None } else { Some(CacheRoom::new(current.max_cached as usize, cached as usize)?) },
         })
     }
 }
@@ -74,7 +74,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             return Err(Busy { process_id });
         }
         self.configure(now, settings, room);
-        self.owner = Some(owner);
+        self.set_owner(Some(owner));
         self.untold_drops = 0;
         // Flows began while nobody was there to decide about them.
         self.ask_anew();
@@ -88,7 +88,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         if !self.is_attached(handle) {
             return;
         }
-        self.owner = None;
+        self.set_owner(None);
         self.release_all(|doors| &mut doors.detach);
         self.drop_questions();
         while let Some(report) = self.reports.pop() {
@@ -107,8 +107,9 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             self.ask_anew();
         }
         self.settings = settings;
+        self.front.set_holds(settings.holds());
         if let Some(cache) = &mut room.cache {
-            self.cache.exchange(cache);
+            self.cache.resize(cache);
         }
         if let Some(pending) = &mut room.pending
             && (self.pending.used() == 0 || pending.capacity() > self.pending.capacity())
@@ -129,8 +130,13 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         if path.len() >= MAX_PATH_BYTES {
             self.cache.forget_all();
         } else {
-            self.cache.forget_program(self.programs.id(path));
+            self.cache.forget_program(self.front.program(path));
         }
+    }
+
+    fn set_owner(&mut self, owner: Option<Owner>) {
+        self.owner = owner;
+        self.front.set_owner(owner.map(|owner| owner.process_id));
     }
 
     /// Takes an answer from the service that holds this handle.

@@ -156,7 +156,11 @@ impl<M: Memory> SharedSets<M> {
 
     #[inline]
     fn set(&self, hash: u64) -> Option<&Set> {
-        let mut at = place(hash, self.len.load(Ordering::Acquire) as usize);
+        let len = self.len.load(Ordering::Acquire) as usize;
+        if len == 0 {
+            return None;
+        }
+        let mut at = place(hash, len);
         for segment in &self.segments {
             let sets = segment.get()?;
             match sets.get(at) {
@@ -245,7 +249,7 @@ mod tests {
     #[test]
     fn the_dead_go_before_the_old() {
         let sets = sets(WAYS);
-        (1..=8).for_each(|n| drop(put(&sets, n)));
+        (1..=8).for_each(|n| assert!(put(&sets, n).is_some()));
         let replaced = sets.put(9, &[9; FIELDS], |_| false, |fields| fields[0] == 5).unwrap();
         assert_eq!(replaced.evicted, Some([5; FIELDS]));
         assert!(has(&sets, 1));
@@ -256,7 +260,7 @@ mod tests {
         let sets = sets(64);
         let spread = |n: u64| n.wrapping_mul(0x9E37_79B9_7F4A_7C15);
         for (from, to) in [(64, 4_096), (4_096, 8), (8, 4_096), (4_096, 8_192)] {
-            (1..=8).for_each(|n| drop(put(&sets, spread(n))));
+            (1..=8).for_each(|n| assert!(put(&sets, spread(n)).is_some()));
             assert!(has(&sets, spread(8)));
             sets.resize(&mut Room::new(from, to).unwrap());
             assert!((1..=8).all(|n| !has(&sets, spread(n))), "{from} to {to}");
@@ -264,24 +268,24 @@ mod tests {
     }
 
     #[test]
-    fn the_way_to_every_size_has_segments_enough() {
-        let (sets, mut size) = (sets(0), 0);
-        while size < 1 << 21 {
-            let mut room = Room::<Heap>::new(size, size + WAYS).unwrap();
-            let added = room.more.as_ref().map_or(0, |more| more.len() * WAYS);
-            size += WAYS;
+    fn growing_by_as_little_as_possible_takes_few_segments() {
+        let (sets, mut size) = (sets(WAYS), WAYS);
+        while size < 4_096 {
+            let mut room = Room::<Heap>::new(size, size + 1).unwrap();
             sets.resize(&mut room);
-            assert_eq!(sets.len.load(Ordering::Relaxed) as usize * WAYS, size);
-            if room.more.is_none() {
-                // Where all of the new segment is in use.
-                size += added - WAYS;
-            }
+            assert!(room.more.is_none(), "it was needed");
+            size = WAYS * sets.segments.iter().filter_map(Once::get).map(std::vec::Vec::len).sum::<usize>();
         }
+        assert_eq!(sets.segments.iter().filter_map(Once::get).count(), 10, "each has doubled what there was");
     }
 
     #[test]
     fn a_map_of_no_sets_takes_nothing() {
         let sets = sets(0);
+        assert!(put(&sets, 1).is_none() && !has(&sets, 1));
+        sets.resize(&mut Room::new(0, WAYS).unwrap());
+        assert!(put(&sets, 1).is_some() && has(&sets, 1));
+        sets.resize(&mut Room::new(WAYS, 0).unwrap());
         assert!(put(&sets, 1).is_none() && !has(&sets, 1));
     }
 

@@ -15,6 +15,11 @@ impl Instant {
         Self(ms)
     }
 
+    /// Milliseconds from the clock's zero.
+    pub(crate) const fn as_millis(self) -> u64 {
+        self.0
+    }
+
     /// The point `ms` milliseconds later.
     #[must_use]
     pub const fn after_millis(self, ms: u32) -> Self {

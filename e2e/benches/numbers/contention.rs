@@ -41,7 +41,12 @@ impl Cost {
 pub fn measure(table: &mut Table) {
     let (ours, baseline) = (driver(), locked_map());
     for (what, ours, baseline, goal) in [
-        ("2 threads classify disjoint flows, cached: over one thread, p50", ours.middle(), baseline.middle(), ">= 1.70x"),
+        (
+            "2 threads classify disjoint flows, cached: over one thread, p50",
+            ours.middle(),
+            baseline.middle(),
+            ">= 1.70x",
+        ),
         ("  the same, of the quietest tenth of the rounds", ours.quiet(), baseline.quiet(), ""),
     ] {
         table.add(Row {

@@ -5,10 +5,11 @@
 use crate::fill::{self, WIDEST};
 use crate::table::{Row, Table, time};
 use crate::timing::p50;
-use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Memory, OutOfMemory, Owner, Room};
+use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Memory, Once, OutOfMemory, Owner, Room};
 use nt::lock::SpinLock;
 use std::collections::{LinkedList, VecDeque};
 use std::hint::black_box;
+use std::sync::{Arc, OnceLock};
 use wire::request::{Address, Direction, FAMILY_V4};
 use wire::verdict::{Answer, Outcome, RequestId, Verdict};
 
@@ -69,9 +70,32 @@ enum Heap {}
 
 impl Memory for Heap {
     type Slab<T> = Vec<T>;
+    type Shared<T> = Arc<T>;
+    type Once<T> = Place<T>;
 
     fn slab<T>(len: usize, mut make: impl FnMut() -> T) -> Result<Vec<T>, OutOfMemory> {
         Ok((0..len).map(|_| make()).collect())
+    }
+
+    fn shared<T>(value: T) -> Result<Arc<T>, OutOfMemory> {
+        Ok(Arc::new(value))
+    }
+}
+
+/// A place on the heap that is filled once.
+struct Place<T>(OnceLock<T>);
+
+impl<T> Once<T> for Place<T> {
+    fn new() -> Self {
+        Self(OnceLock::new())
+    }
+
+    fn get(&self) -> Option<&T> {
+        self.0.get()
+    }
+
+    fn set(&self, value: T) -> Result<(), T> {
+        self.0.set(value)
     }
 }
 
