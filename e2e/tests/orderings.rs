@@ -20,7 +20,7 @@ use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, RequestId, Verdict};
 
 /// Orderings of one scene in the test run, by each of the two schedulers; more by `ORDERINGS`.
-const ORDERINGS: usize = 400;
+const ORDERINGS: usize = 150;
 /// How many times a priority changes within one ordering.
 const DEPTH: usize = 3;
 
@@ -43,11 +43,11 @@ fn explore(scene: fn()) {
     Runner::new(PctScheduler::new(DEPTH, orderings), config()).run(scene);
 }
 
-/// A machine with a service and a program.
+/// A machine with a service and a program. Fields drop in order: the machine is the last to go.
 struct Scene {
-    machine: Arc<Machine>,
-    service: Arc<Service>,
-    program: Arc<Program>,
+    service: Service,
+    program: Program,
+    machine: Machine,
 }
 
 /// A connect whose outcomes are counted.
@@ -76,7 +76,7 @@ impl Scene {
             ..Settings::INITIAL
         });
         let program = machine.program("racer.exe");
-        Self { machine: Arc::new(machine), service: Arc::new(service), program: Arc::new(program) }
+        Self { service, program, machine }
     }
 
     fn connect(&self, remote: &str) -> Attempt {
@@ -96,32 +96,31 @@ impl Scene {
         (attempt, id)
     }
 
-    /// Lets everything that is due run, with every handle but the service's closed, and looks at the books.
-    fn end(self, attempts: &[&Attempt], allowed: &[Outcome]) {
-        self.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
-        for attempt in attempts {
-            let outcome = attempt.connect.outcome();
-            assert!(allowed.contains(&outcome), "{outcome:?}");
-            assert_eq!(attempt.told.load(Ordering::SeqCst), 1, "{outcome:?} was told once");
-        }
-        let stats = self.service.stats();
-        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
-        self.close();
+    fn permit(&self, id: RequestId) -> bool {
+        self.service.submit(&[Answer::once(id, Verdict::PERMIT)]) == [wire::verdict::Outcome::ACCEPTED]
     }
 
-    fn close(self) {
+    /// Lets everything that is due run, and looks at the outcome and the books.
+    fn end(self, attempt: Attempt, allowed: &[Outcome]) {
+        self.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
+        let outcome = attempt.connect.outcome();
+        assert!(allowed.contains(&outcome), "{outcome:?}");
+        assert_eq!(attempt.told.load(Ordering::SeqCst), 1, "{outcome:?} was told once");
+        let stats = self.service.stats();
+        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
+        drop(attempt);
+        self.service.close();
         drop(self.program);
-        Arc::into_inner(self.service).expect("nobody else has the service").close();
-        Arc::into_inner(self.machine).expect("nobody else has the machine").shutdown();
+        self.machine.shutdown();
     }
 }
 
 /// Runs each on a thread of its own and waits for all.
 macro_rules! together {
     ($($body:expr),+ $(,)?) => {
-        for thread in [$(thread::spawn($body)),+] {
-            thread.join().expect("no thread fails");
-        }
+        thread::scope(|scope| {
+            $(let _ = scope.spawn($body);)+
+        })
     };
 }
 
@@ -132,10 +131,8 @@ fn a_connection_that_is_answered_while_its_socket_closes() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
-        let attempt = Arc::new(attempt);
-        let (service, closing) = (Arc::clone(&scene.service), Arc::clone(&attempt));
-        together!(move || drop(service.submit(&[Answer::once(id, Verdict::PERMIT)])), move || closing.connect.close(),);
-        scene.end(&[&attempt], &[Outcome::Connected, Outcome::Closed]);
+        together!(|| drop(scene.permit(id)), || attempt.connect.close());
+        scene.end(attempt, &[Outcome::Connected, Outcome::Closed]);
     });
 }
 
@@ -144,19 +141,11 @@ fn a_connection_that_is_answered_twice() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
-        let services = [Arc::clone(&scene.service), Arc::clone(&scene.service)];
-        let [one, other] = services.map(|service| {
-            move || {
-                let fate = service.submit(&[Answer::once(id, Verdict::PERMIT)]);
-                usize::from(fate == [wire::verdict::Outcome::ACCEPTED])
-            }
-        });
-        let accepted: usize = [thread::spawn(one), thread::spawn(other)]
-            .map(|thread| thread.join().expect("no thread fails"))
-            .iter()
-            .sum();
-        assert_eq!(accepted, 1, "one of them decided");
-        scene.end(&[&attempt], &[Outcome::Connected]);
+        let accepted = AtomicUsize::new(0);
+        let answer = || drop(accepted.fetch_add(usize::from(scene.permit(id)), Ordering::SeqCst));
+        together!(answer, answer);
+        assert_eq!(accepted.into_inner(), 1, "one of them decided");
+        scene.end(attempt, &[Outcome::Connected]);
     });
 }
 
@@ -165,10 +154,18 @@ fn a_connection_that_is_answered_at_its_deadline() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
-        let (service, machine) = (Arc::clone(&scene.service), Arc::clone(&scene.machine));
-        together!(move || drop(service.submit(&[Answer::once(id, Verdict::PERMIT)])), move || machine
-            .advance(DEADLINE_MS + 50),);
-        scene.end(&[&attempt], &[Outcome::Connected, BLOCKED]);
+        together!(|| drop(scene.permit(id)), || scene.machine.advance(DEADLINE_MS + 50));
+        scene.end(attempt, &[Outcome::Connected, BLOCKED]);
+    });
+}
+
+#[test]
+fn a_connection_that_closes_at_its_deadline() {
+    explore(|| {
+        let scene = Scene::new();
+        let (attempt, _id) = scene.hold("192.0.2.1:443");
+        together!(|| attempt.connect.close(), || scene.machine.advance(DEADLINE_MS + 50));
+        scene.end(attempt, &[Outcome::Closed, BLOCKED]);
     });
 }
 
@@ -176,56 +173,48 @@ fn a_connection_that_is_answered_at_its_deadline() {
 fn a_connection_that_comes_while_a_call_is_parked_and_cancelled() {
     explore(|| {
         let scene = Scene::new();
-        let (service, program, machine) =
-            (Arc::clone(&scene.service), Arc::clone(&scene.program), Arc::clone(&scene.machine));
-        let told = Arc::new(AtomicUsize::new(0));
-        let teller = Arc::clone(&told);
-        let connecting = thread::spawn(move || {
-            let spec = ConnectSpec::to("192.0.2.1:443".parse().expect("an address")).then(move |_| {
-                teller.fetch_add(1, Ordering::SeqCst);
+        let (attempt, brought) = thread::scope(|scope| {
+            let connecting = scope.spawn(|| {
+                let attempt = scene.connect("192.0.2.1:443");
+                scene.machine.settle();
+                attempt
             });
-            let connect = program.connect_with(machine.engine(), spec);
-            machine.settle();
-            connect
+            let parking = scope.spawn(|| {
+                let call = scene.service.park();
+                call.cancel();
+                let (status, _) = call.wait();
+                if status == nt_sys::status::STATUS_SUCCESS { e2e::read_batch(&call).len() } else { 0 }
+            });
+            (connecting.join().expect("it connects"), parking.join().expect("it comes back"))
         });
-        let parking = thread::spawn(move || {
-            let call = service.park();
-            call.cancel();
-            let (status, _) = call.wait();
-            let brought = status == nt_sys::status::STATUS_SUCCESS;
-            if brought { e2e::read_batch(&call).len() } else { 0 }
-        });
-        let connect = connecting.join().expect("no thread fails");
-        let brought = parking.join().expect("no thread fails");
         scene.machine.settle();
         assert_eq!(brought + scene.service.take().len(), 1, "the request was delivered once");
-        let attempt = Attempt { connect, told };
-        scene.end(&[&attempt], &[BLOCKED]);
+        scene.end(attempt, &[BLOCKED]);
     });
 }
 
 #[test]
-fn a_connection_that_is_answered_while_the_service_goes() {
+fn a_connection_that_comes_while_the_service_goes() {
     explore(|| {
         let scene = Scene::new();
-        let (attempt, id) = scene.hold("192.0.2.1:443");
-        let going = scene.machine.client();
-        let (service, machine) = (Arc::clone(&scene.service), Arc::clone(&scene.machine));
-        let Scene { machine: _, service: attached, program } = scene;
-        together!(
-            move || {
-                let fate = service.submit(&[Answer::once(id, Verdict::PERMIT)]);
-                assert_eq!(fate.len(), 1);
-                drop(service);
-            },
-            {
-                let machine = Arc::clone(&machine);
-                move || machine.settle()
-            },
-        );
-        Arc::into_inner(attached).expect("nobody else has the service").kill();
-        let scene = Scene { machine, service: Arc::new(going), program };
-        scene.end(&[&attempt], &[Outcome::Connected]);
+        let other = scene.machine.client();
+        let Scene { service, program, machine } = scene;
+        let scene = Scene { service: other, program, machine };
+        let attempt = thread::scope(|scope| {
+            let connecting = scope.spawn(|| {
+                let attempt = scene.connect("192.0.2.1:443");
+                scene.machine.settle();
+                attempt
+            });
+            let leaving = scope.spawn(move || {
+                let call = service.park();
+                service.close();
+                assert!(call.result().is_some(), "a call does not outlive its handle");
+            });
+            leaving.join().expect("it goes");
+            connecting.join().expect("it connects")
+        });
+        scene.end(attempt, &[BLOCKED]);
     });
 }
 
@@ -234,24 +223,18 @@ fn a_connection_that_is_held_while_its_socket_closes_and_the_driver_unloads() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, _id) = scene.hold("192.0.2.1:443");
-        let attempt = Arc::new(attempt);
-        let Scene { machine, service, program } = scene;
-        Arc::into_inner(service).expect("nobody else has the service").close();
-        let late = {
-            let (machine, program) = (Arc::clone(&machine), Arc::clone(&program));
-            thread::spawn(move || program.connect(machine.engine(), "192.0.2.2:443"))
-        };
-        let closing = {
-            let attempt = Arc::clone(&attempt);
-            thread::spawn(move || attempt.connect.close())
-        };
-        assert!(machine.unload(), "no handle is open");
-        closing.join().expect("no thread fails");
-        let late = late.join().expect("no thread fails");
+        let Scene { service, program, machine } = scene;
+        service.close();
+        let late = thread::scope(|scope| {
+            let late = scope.spawn(|| program.connect(machine.engine(), "192.0.2.2:443"));
+            let _ = scope.spawn(|| attempt.connect.close());
+            assert!(machine.unload(), "no handle is open");
+            late.join().expect("it connects")
+        });
         machine.settle();
         assert!([Outcome::Connected, BLOCKED].contains(&late.outcome()), "{late:?}");
-        assert!([Outcome::Closed, BLOCKED].contains(&attempt.connect.outcome()));
+        assert!([Outcome::Closed, BLOCKED].contains(&attempt.connect.outcome()), "{:?}", attempt.connect);
         drop((late, attempt, program));
-        Arc::into_inner(machine).expect("nobody else has the machine").shutdown();
+        machine.shutdown();
     });
 }
