@@ -9,7 +9,7 @@ use core::ffi::c_void;
 use nt_sys::io::DRIVER_OBJECT;
 use nt_sys::types::NTSTATUS;
 
-use crate::{device, engine};
+use crate::{device, engine, exports};
 
 /// `DLL_PROCESS_DETACH` to `DLL_THREAD_DETACH`.
 const LAST_LOADER_REASON: usize = 3;
@@ -34,7 +34,7 @@ unsafe extern "system" fn ImageEntry(first: *mut c_void, second: *const c_void, 
 /// `driver` is the object of the driver being started.
 unsafe fn driver_entry(driver: *mut DRIVER_OBJECT) -> NTSTATUS {
     engine::engine();
-    if let Err(status) = lab_shim::install() {
+    if let Err(status) = lab_shim::install(exports::find) {
         return status;
     }
     // SAFETY: the caller's promise.

@@ -6,7 +6,7 @@
 //! Neighbours: `image` does the patching, `table` says with what, `requests` goes between dispatch and driver.
 
 use core::ffi::c_void;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use nt_sys::io::{
     DRIVER_DISPATCH, DRIVER_INITIALIZE, DRIVER_OBJECT, DRIVER_UNLOAD, IRP_MJ_MAXIMUM_FUNCTION, IoCreateSymbolicLink,
@@ -40,10 +40,16 @@ struct Driver {
     unload: Option<DRIVER_UNLOAD>,
 }
 
+/// Which function stands for a name.
+pub type Resolver = fn(&str) -> Option<*const c_void>;
+
+static NDIS: OnceLock<Resolver> = OnceLock::new();
+
 static DRIVERS: Mutex<[Option<Driver>; SLOTS]> = Mutex::new([const { None }; SLOTS]);
 
 /// Asks Wine to be told of every driver it maps.
-pub fn watch() -> Result<(), NTSTATUS> {
+pub fn watch(ndis: Resolver) -> Result<(), NTSTATUS> {
+    NDIS.get_or_init(|| ndis);
     // SAFETY: the callback lives as long as the image, which is never unloaded.
     let status = unsafe { PsSetLoadImageNotifyRoutine(image_loaded) };
     if status < 0 { Err(status) } else { Ok(()) }
@@ -97,7 +103,8 @@ unsafe extern "system" fn image_loaded(path: *const UNICODE_STRING, _process: HA
         violations::print(&format!("lab: {name} is not served: {SLOTS} drivers are loaded already"));
         return;
     };
-    let imports = image.patch_imports("ntoskrnl.exe", |import| table::replacement(slot, import));
+    let kernel = image.patch_imports("ntoskrnl.exe", |import| table::replacement(slot, import));
+    let ndis = image.patch_imports("ndis.sys", |import| NDIS.get().and_then(|resolve| resolve(import)));
     let entry = image.entry();
     // SAFETY: nobody runs the entry point before Wine calls it, after this callback.
     let saved = unsafe { image::divert(entry, self::entry as *const c_void) };
@@ -106,7 +113,7 @@ unsafe extern "system" fn image_loaded(path: *const UNICODE_STRING, _process: HA
         base: image.base().addr(),
         entry: entry.expose_provenance(),
         saved,
-        imports,
+        imports: kernel + ndis,
         object: 0,
         handlers: [None; IRP_MJ_MAXIMUM_FUNCTION + 1],
         unhandled: None,

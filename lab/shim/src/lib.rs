@@ -16,6 +16,7 @@ mod drivers;
 mod image;
 pub mod irql;
 mod kernel;
+mod mdl;
 mod pool;
 mod process;
 mod requests;
@@ -26,15 +27,17 @@ mod table;
 pub mod violations;
 mod wait;
 
+pub use drivers::Resolver;
 use nt_sys::types::NTSTATUS;
 use serde_json::{Value, json};
 
-/// Starts to watch: every driver that Wine loads from now on is served and checked.
+/// Starts to watch: every driver that Wine loads from now on is served and checked. What a driver imports from
+/// `ndis.sys` is asked of `ndis` first, because Wine's has little of it.
 ///
 /// # Errors
 /// The status of Wine's refusal to call back.
-pub fn install() -> Result<(), NTSTATUS> {
-    drivers::watch()
+pub fn install(ndis: Resolver) -> Result<(), NTSTATUS> {
+    drivers::watch(ndis)
 }
 
 /// What the shim has seen, for `lab status`.

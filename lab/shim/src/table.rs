@@ -2,7 +2,7 @@
 
 use core::ffi::c_void;
 
-use crate::{dpc, drivers, pool, process, requests, rundown, spin, system, wait};
+use crate::{dpc, drivers, mdl, pool, process, requests, rundown, spin, system, wait};
 
 /// The shim's function for the driver in `slot`; `None` leaves Wine's.
 pub fn replacement(slot: usize, name: &str) -> Option<*const c_void> {
@@ -23,11 +23,15 @@ pub fn replacement(slot: usize, name: &str) -> Option<*const c_void> {
 /// Functions that must know who calls.
 fn per_driver<const SLOT: usize>(name: &str) -> Option<*const c_void> {
     Some(match name {
+        "ExAllocateCacheAwareRundownProtection" => rundown::allocate::<SLOT> as *const c_void,
         "ExAllocatePool2" => pool::allocate2::<SLOT> as *const c_void,
         "ExAllocatePoolWithTag" => pool::allocate_with_tag::<SLOT> as *const c_void,
+        "ExFreeCacheAwareRundownProtection" => rundown::free::<SLOT> as *const c_void,
         "ExFreePoolWithTag" => pool::free_with_tag::<SLOT> as *const c_void,
         "ExFreePool" => pool::free::<SLOT> as *const c_void,
+        "IoAllocateMdl" => mdl::allocate::<SLOT> as *const c_void,
         "IoCreateSymbolicLink" => drivers::create_symbolic_link::<SLOT> as *const c_void,
+        "IoFreeMdl" => mdl::free::<SLOT> as *const c_void,
         "MmGetSystemRoutineAddress" => system::routine_address::<SLOT> as *const c_void,
         _ => return None,
     })
@@ -41,14 +45,18 @@ fn shared(name: &str) -> Option<*const c_void> {
         "EtwUnregister" => system::etw_unregister as *const c_void,
         "EtwWrite" => system::etw_write as *const c_void,
         "EtwWriteTransfer" => system::etw_write_transfer as *const c_void,
-        "ExAcquireRundownProtection" => rundown::acquire as *const c_void,
+        "ExAcquireRundownProtection" | "ExAcquireRundownProtectionCacheAware" => rundown::acquire as *const c_void,
         "ExAcquireSpinLockExclusive" => spin::acquire_exclusive as *const c_void,
         "ExAcquireSpinLockShared" => spin::acquire_shared as *const c_void,
-        "ExInitializeRundownProtection" | "ExReInitializeRundownProtection" => rundown::initialize as *const c_void,
-        "ExReleaseRundownProtection" => rundown::release as *const c_void,
+        "ExInitializeRundownProtection"
+        | "ExReInitializeRundownProtection"
+        | "ExReInitializeRundownProtectionCacheAware" => rundown::initialize as *const c_void,
+        "ExReleaseRundownProtection" | "ExReleaseRundownProtectionCacheAware" => rundown::release as *const c_void,
         "ExReleaseSpinLockExclusive" => spin::release_exclusive as *const c_void,
         "ExReleaseSpinLockShared" => spin::release_shared as *const c_void,
-        "ExWaitForRundownProtectionRelease" => rundown::wait as *const c_void,
+        "ExWaitForRundownProtectionRelease" | "ExWaitForRundownProtectionReleaseCacheAware" => {
+            rundown::wait as *const c_void
+        }
         "IofCompleteRequest" => requests::complete as *const c_void,
         "KeAcquireInStackQueuedSpinLock" => spin::acquire_queued as *const c_void,
         "KeAcquireSpinLockAtDpcLevel" => spin::acquire_at_dispatch as *const c_void,
@@ -70,6 +78,8 @@ fn shared(name: &str) -> Option<*const c_void> {
         "KeWaitForMultipleObjects" => wait::multiple as *const c_void,
         "KeWaitForSingleObject" => wait::single as *const c_void,
         "KfRaiseIrql" => spin::raise as *const c_void,
+        "MmBuildMdlForNonPagedPool" => mdl::build as *const c_void,
+        "MmMapLockedPagesSpecifyCache" => mdl::map as *const c_void,
         "PsGetProcessCreateTimeQuadPart" => process::create_time as *const c_void,
         "PsGetProcessStartKey" => process::start_key as *const c_void,
         "SeLocateProcessImageName" => process::locate_image_name as *const c_void,

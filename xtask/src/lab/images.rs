@@ -55,6 +55,11 @@ pub fn crowd() -> Result<PathBuf> {
     step("build lab/crowd", || user_image("lab-crowd", &["--bin", "crowd"], "crowd.exe"))
 }
 
+/// Builds the program that connects again and again.
+pub fn steady() -> Result<PathBuf> {
+    step("build lab/crowd, steady", || user_image("lab-crowd", &["--bin", "steady"], "steady.exe"))
+}
+
 /// Builds the C driver of `docs/lab.md`.
 pub fn example() -> Result<PathBuf> {
     c_driver("lab/example/callout.c", "callout.sys")

@@ -22,6 +22,7 @@ mod programs;
 mod scenarios;
 pub mod server;
 mod session;
+pub mod soak;
 mod status;
 pub mod tollgate;
 pub mod unit;
@@ -103,6 +104,11 @@ Example:\n  cargo xtask lab run -- node -e \"require('net').connect(80, '127.0.0
     Down,
     /// Build the C driver of docs/lab.md
     Example,
+    /// Connect through driver and service while the service is killed again and again
+    #[command(after_help = "Each connection must end as its rule says, or as the fallback while no service is attached.
+Needs dist/ (`cargo xtask package`). The seed is printed; the same seed kills after the same times.
+Example:\n  cargo xtask lab soak --seed 7 --connections 2000")]
+    Soak(soak::Args),
     /// Run the lab's own tests
     #[command(after_help = "Example:\n  cargo xtask lab test ipv6")]
     Test {
@@ -134,6 +140,10 @@ pub fn run(args: Args) -> Result<()> {
             setup::run()?;
             println!("{}", images::example()?.display());
             Ok(())
+        }
+        Command::Soak(args) => {
+            setup::run()?;
+            soak::run(&args)
         }
         Command::Test { filter } => {
             setup::run()?;
