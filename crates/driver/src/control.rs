@@ -50,6 +50,7 @@ pub(crate) fn cleanup(driver: &Tollgate, file: FileId) {
     driver.gate.lock().detach(driver.now(), token(file));
     cancel_parked(driver, file);
     driver.complete_ready();
+    driver.tell_events();
 }
 
 fn cancel_parked(driver: &Tollgate, file: FileId) {

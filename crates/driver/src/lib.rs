@@ -18,6 +18,7 @@ mod callouts;
 mod closures;
 mod control;
 mod delivery;
+mod events;
 mod filtering;
 mod kept;
 mod letting_go;
@@ -25,6 +26,7 @@ mod memory;
 mod names;
 
 use crate::closures::Closures;
+use crate::events::Events;
 use crate::filtering::Filtering;
 use crate::kept::Kept;
 use crate::memory::Pool;
@@ -61,6 +63,7 @@ pub struct Tollgate {
     /// After the gate, whose packets need it no more when it waits for those that are on their way.
     injector: Injector,
     worker: Worker<Self>,
+    events: Events,
     filtering: Filtering,
     timer: SpinLock<Option<PeriodicTimer>>,
     link: SpinLock<Option<Link>>,
@@ -90,6 +93,7 @@ impl Driver for Tollgate {
             closures: Closures::new()?,
             injector: Injector::new()?,
             worker,
+            events: Events::new(),
             filtering: Filtering::new(),
             timer: SpinLock::new(None),
             link: SpinLock::new(None),
@@ -121,6 +125,7 @@ impl Driver for Tollgate {
         while let Some(irp) = self.parked.take() {
             let _ = irp.complete(Err(Status::CANCELLED));
         }
+        self.tell_events();
         debug::print(Level::Trace, format_args!("Tollgate: stopped"));
     }
 
@@ -152,6 +157,7 @@ impl Driver for Tollgate {
     }
 
     fn tick(&self) {
+        self.tell_events();
         if self.filtering.retry_is_due() || self.filtering.recheck_is_due() || self.has_work() {
             self.kick();
         }
@@ -201,6 +207,7 @@ impl Tollgate {
         let mut room = self.room(&settings)?;
         let attached = self.gate.lock().attach(self.now(), Owner { process_id, handle }, settings, &mut room);
         self.look_at_live_flows();
+        self.tell_events();
         Ok(attached)
     }
 

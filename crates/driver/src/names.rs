@@ -20,6 +20,9 @@ pub(crate) const GATE_TAG: Tag = Tag(*b"TolG");
 /// Pool of packets that are kept.
 pub(crate) const PACKET_TAG: Tag = Tag(*b"TolP");
 
+/// Our provider of events: what TraceLogging makes of its name, `Tollgate.Driver`.
+pub(crate) const EVENTS: Guid = Guid::from_u128(0xdcb4cc3e_6289_5f60_d558_5d4ef37f5e8c);
+
 /// Our provider.
 pub(crate) const PROVIDER: Guid = Guid::from_u128(0x77a88e37_6704_4ce0_bd66_979f7c5999cb);
 /// Our sublayer.
