@@ -30,7 +30,7 @@ use crate::events::Events;
 use crate::filtering::Filtering;
 use crate::kept::Kept;
 use crate::memory::Pool;
-use gate::{Busy, Gate, Instant, Owner, Room};
+use gate::{Busy, Front, Gate, Instant, Owner, Room};
 use nt::debug::{self, Level};
 use nt::device::{Device, Link};
 use nt::driver::Driver;
@@ -38,6 +38,7 @@ use nt::irp::{Answered, FileId, Irp};
 use nt::lock::SpinLock;
 use nt::queue::IrpQueue;
 use nt::rundown::Slot;
+use nt::shared::Shared;
 use nt::status::{Result, Status};
 use nt::string::NameRef;
 use nt::time::{Clock, sleep_ms};
@@ -56,6 +57,8 @@ const STOP_WAIT_MS: u32 = 1_000;
 /// The loaded driver.
 pub struct Tollgate {
     clock: Clock,
+    /// What is asked before the gate, because it takes no lock.
+    front: Shared<Front<Pool>>,
     gate: SpinLock<Gate<Pended, Kept, Pool>>,
     /// The service's parked `NEXT_REQUESTS` calls.
     parked: IrpQueue,
@@ -88,6 +91,7 @@ impl Driver for Tollgate {
         let worker = Worker::new(&device)?;
         Ok(Self {
             clock,
+            front: gate.front(),
             gate: SpinLock::new(gate),
             parked: IrpQueue::new(),
             closures: Closures::new()?,

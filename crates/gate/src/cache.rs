@@ -49,7 +49,7 @@ pub(crate) struct Verdicts<M: Memory> {
 impl<M: Memory> Verdicts<M> {
     /// Room for none yet.
     pub(crate) fn new() -> Result<Self, OutOfMemory> {
-        Ok(Self { stamps: Stamps::new()?, entries: SharedSets::new() })
+        Ok(Self { stamps: Stamps::new()?, entries: SharedSets::new()? })
     }
 
     /// The verdict in force: that for the program and this remote, else that for the program. None, too, when it is just

@@ -11,7 +11,6 @@
 //! Neighbours: `cache` is read and written here; the gate's fields that are mirrored are `crate::Gate`'s; the driver keeps
 //! one share of the front, the gate the other.
 
-use crate::Action;
 use crate::atomic::{AtomicU64, Ordering};
 use crate::cache::Verdicts;
 use crate::flow::{Ability, Flow, FlowKey, Subject};
@@ -42,7 +41,7 @@ pub struct Front<M: Memory> {
     holds: AtomicU64,
     /// The latest time that the gate has seen.
     latest: AtomicU64,
-    lanes: Lanes<LANES>,
+    lanes: Lanes<M>,
 }
 
 impl<M: Memory> Front<M> {
@@ -55,14 +54,14 @@ impl<M: Memory> Front<M> {
             owner: AtomicU64::new(NOBODY),
             holds: AtomicU64::new(holds.bits().into()),
             latest: AtomicU64::new(0),
-            lanes: Lanes::new(),
+            lanes: Lanes::new(LANES)?,
         })
     }
 
     /// Answers an initial authorization, if that can be done without the gate's lock; counted on the lane of `processor`.
     /// `None` says nothing: ask `crate::Gate::classify`.
     #[inline]
-    pub fn classify(&self, now: Instant, flow: &Flow<'_>, ability: Ability, processor: u32) -> Option<Action> {
+    pub fn classify(&self, now: Instant, flow: &Flow<'_>, ability: Ability, processor: u32) -> Option<Verdict> {
         let subject = self.subject(flow);
         let own = self.owner() == Some(flow.process_id);
         let verdict = if own { Verdict::PERMIT } else { self.verdicts.valid(self.at_least(now), &subject)? };
@@ -80,7 +79,7 @@ impl<M: Memory> Front<M> {
             (false, _) => Count::CacheBlocked,
         };
         self.lanes.count(processor, what);
-        Some(verdict.into())
+        Some(verdict)
     }
 
     /// Whether an answer from the cache is not reported.

@@ -6,6 +6,7 @@
 //! Neighbours: `front` counts; `crate::Gate::stats` sums.
 
 use crate::atomic::{AtomicU64, Ordering};
+use crate::memory::{Memory, OutOfMemory};
 
 /// What is counted.
 #[derive(Clone, Copy)]
@@ -15,26 +16,27 @@ pub(crate) enum Count {
     Exempted,
 }
 
-/// Counters for `N` processors; more share them.
-pub(crate) struct Lanes<const N: usize>([Lane; N]);
+/// The counters of all processors.
+pub(crate) struct Lanes<M: Memory>(M::Slab<Lane>);
 
-/// Two cache lines, because processors fetch lines in pairs. Pool is not aligned to them: so they are counted off, and the
+/// Two cache lines, because processors fetch lines in pairs. Pool is not aligned to them, so this is not either; but the
 /// counters of two lanes are a whole line apart at least.
-struct Lane {
+pub(crate) struct Lane {
     counters: [AtomicU64; 3],
     _apart: [u64; 13],
 }
 
-impl<const N: usize> Lanes<N> {
-    pub(crate) fn new() -> Self {
-        let lane = |_| Lane { counters: core::array::from_fn(|_| AtomicU64::new(0)), _apart: [0; 13] };
-        Self(core::array::from_fn(lane))
+impl<M: Memory> Lanes<M> {
+    /// Lanes for so many processors; if there are more, they share them.
+    pub(crate) fn new(processors: usize) -> Result<Self, OutOfMemory> {
+        let lane = || Lane { counters: core::array::from_fn(|_| AtomicU64::new(0)), _apart: [0; 13] };
+        Ok(Self(M::slab(processors, lane)?))
     }
 
     /// Counts one, on this processor's lane.
     #[inline]
     pub(crate) fn count(&self, processor: u32, what: Count) {
-        let lane = self.0.get(processor as usize % N.max(1));
+        let lane = self.0.get(processor as usize % self.0.len().max(1));
         if let Some(counter) = lane.and_then(|lane| lane.counters.get(what as usize)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }

@@ -36,7 +36,7 @@ pub(crate) type Fields = [u64; FIELDS];
 type Set = Seqlock<WORDS>;
 
 pub(crate) struct SharedSets<M: Memory> {
-    segments: [M::Once<M::Slab<Set>>; SEGMENTS],
+    segments: M::Slab<M::Once<M::Slab<Set>>>,
     /// How many sets are in use.
     len: AtomicU32,
     generation: AtomicU64,
@@ -82,12 +82,9 @@ pub(crate) struct Replaced {
 
 impl<M: Memory> SharedSets<M> {
     /// A map of no sets, which takes no entries.
-    pub(crate) fn new() -> Self {
-        Self {
-            segments: core::array::from_fn(|_| M::Once::new()),
-            len: AtomicU32::new(0),
-            generation: AtomicU64::new(0),
-        }
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
+        let segments = M::slab(SEGMENTS, M::Once::new)?;
+        Ok(Self { segments, len: AtomicU32::new(0), generation: AtomicU64::new(0) })
     }
 
     /// Gives the map another size and empties it. Leaves in `room` what it does not need.
@@ -161,7 +158,7 @@ impl<M: Memory> SharedSets<M> {
             return None;
         }
         let mut at = place(hash, len);
-        for segment in &self.segments {
+        for segment in self.segments.iter() {
             let sets = segment.get()?;
             match sets.get(at) {
                 Some(set) => return Some(set),
@@ -216,7 +213,7 @@ mod tests {
     use crate::heap::Heap;
 
     fn sets(entries: usize) -> SharedSets<Heap> {
-        let sets = SharedSets::new();
+        let sets = SharedSets::new().unwrap();
         sets.resize(&mut Room::new(0, entries).unwrap());
         sets
     }

@@ -11,6 +11,7 @@ use super::packets::{copy, is_ours, keep_further, packet_bytes};
 use crate::Tollgate;
 use gate::{Ability, Action, Flow, Reauthorized};
 use nt::debug::{self, Level};
+use nt::processor;
 use nt::wfp::authorize::Authorization;
 use nt::wfp::classify::{Classify, Direction, Protection};
 use wire::verdict::{RequestId, Verdict};
@@ -40,6 +41,10 @@ pub(super) fn authorize(driver: &Tollgate, classify: &mut Classify<'_>) {
         return without_right(driver, classify, &flow);
     }
     let ability = ability(classify, &values, protection);
+    if let Some(verdict) = driver.front.classify(driver.now(), &flow, ability, processor::current()) {
+        // Most connections are such, on all processors at once: there is no lock, and nothing to deliver.
+        return apply(classify, verdict);
+    }
     let (action, is_settled) = {
         let mut gate = driver.gate.lock();
         (gate.classify(driver.now(), &flow, ability), gate.has_packets())
