@@ -1,7 +1,8 @@
 //! A gate with a virtual clock, told in stories: `t.connect("tcp 10.0.0.2:5000 -> 1.1.1.1:443")`.
 //!
 //! A story is `[program[pid]] protocol local -> remote`, or `<-` for inbound; the program is `app[42]` unless it says
-//! otherwise. The endpoint handle is the local port, so that the same story is the same flow. Everything but an outbound
+//! otherwise. The endpoint handle is the local port, so that the same story is the same flow; a local `address:port/child`
+//! names the handle of the accepted socket too. Everything but an outbound
 //! TCP connect has a packet of [`PACKET`] bytes, numbered as its operation.
 
 use crate::common::{Heap, Numbered, SID, assert_balanced, utf16};
@@ -115,6 +116,11 @@ impl Harness {
         let story = Story::parse(story);
         let packet_bytes = story.packet_bytes();
         story.with(|flow| self.gate.classify(self.now, flow, Ability::Hold { packet_bytes }))
+    }
+
+    /// A classify that carries no packet.
+    pub fn classify_bare(&mut self, story: &str) -> Action {
+        Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::Hold { packet_bytes: 0 }))
     }
 
     /// A classify of an operation that cannot be held.
@@ -253,6 +259,7 @@ struct Story {
     process_id: u64,
     local: Address,
     local_port: u16,
+    socket: u64,
     key: FlowKey,
 }
 
@@ -266,12 +273,14 @@ impl Story {
             panic!("no story: {story}");
         };
         let (program, process_id) = who.trim_end_matches(']').split_once('[').expect("program[pid]");
+        let (local, child) = local.split_once('/').unwrap_or((local, ""));
         let [local, remote] = [local, remote].map(|socket| socket.parse::<SocketAddr>().expect("address:port"));
         Self {
             program: utf16(program),
             process_id: process_id.parse().expect("a number"),
             local: local.ip().into(),
             local_port: local.port(),
+            socket: child.parse().unwrap_or(local.port().into()),
             key: FlowKey {
                 family: if remote.is_ipv4() { FAMILY_V4 } else { FAMILY_V6 },
                 direction: match *way {
@@ -283,6 +292,7 @@ impl Story {
                     "icmp" => 1,
                     "tcp" => 6,
                     "udp" => 17,
+                    "icmp6" => 58,
                     "sctp" => 132,
                     other => panic!("no protocol: {other}"),
                 },
@@ -307,7 +317,7 @@ impl Story {
     fn with<R>(&self, then: impl FnOnce(&Flow<'_>) -> R) -> R {
         then(&Flow {
             key: self.key,
-            own_endpoint: self.local_port.into(),
+            own_endpoint: self.socket,
             compartment: 1,
             local: self.local,
             local_port: self.local_port,

@@ -9,18 +9,21 @@ mod harness;
 mod answers;
 mod caching;
 mod closing;
+mod inbound;
+mod packets;
 mod pending;
+mod questions;
 mod reauthorizing;
 mod the_service;
 mod the_way_of_a_connection;
 mod time;
 
 use common::{Numbered, SID, utf16};
-use gate::{Action, Busy, GRACE_MS, Gate, Outgoing, Owner, Pended, Reauthorized, Room};
+use gate::{Action, Busy, Closing, Closure, GRACE_MS, Gate, Outgoing, Owner, Pended, Reauthorized, Room, Then};
 use harness::{Connect, Harness, PACKET, SERVICE};
 use wire::batch::{self, BatchWriter};
-use wire::request::{Because, MAX_PATH_BYTES, RequestFlags};
-use wire::settings::Fallback;
+use wire::request::{Because, Direction, MAX_PATH_BYTES, RequestFlags};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::{Answer, Outcome, RequestId, Scope, Verdict};
 
 const WEB: &str = "tcp 10.0.0.2:5000 -> 1.1.1.1:443";
