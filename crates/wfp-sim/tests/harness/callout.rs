@@ -53,6 +53,9 @@ pub struct Seen {
     pub metadata: u32,
     pub pid: u64,
     pub endpoint: u64,
+    pub parent_endpoint: u64,
+    pub ip_header: u32,
+    pub transport_header: u32,
     pub flow: u64,
     pub direction: u32,
     pub discard_filter: u64,
@@ -71,6 +74,9 @@ impl Seen {
     pub fn flags(&self) -> u64 {
         let at = match self.layer {
             FWPS_LAYER_ALE_AUTH_CONNECT_V4 | FWPS_LAYER_ALE_AUTH_CONNECT_V6 => FWPS_FIELD_ALE_AUTH_CONNECT_FLAGS,
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6 => {
+                FWPS_FIELD_ALE_AUTH_RECV_ACCEPT_FLAGS
+            }
             FWPS_LAYER_ALE_RESOURCE_ASSIGNMENT_V4 => FWPS_FIELD_ALE_RESOURCE_ASSIGNMENT_FLAGS,
             _ => FWPS_FIELD_ALE_FLOW_ESTABLISHED_FLAGS,
         };
@@ -82,7 +88,18 @@ impl Seen {
     }
 
     pub fn reason(&self) -> u32 {
-        u32::try_from(self.numbers[FWPS_FIELD_ALE_AUTH_CONNECT_REAUTHORIZE_REASON].expect("a reason")).expect("small")
+        let at = match self.layer {
+            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6 => {
+                FWPS_FIELD_ALE_AUTH_RECV_ACCEPT_REAUTHORIZE_REASON
+            }
+            _ => FWPS_FIELD_ALE_AUTH_CONNECT_REAUTHORIZE_REASON,
+        };
+        u32::try_from(self.numbers[at].expect("a reason")).expect("small")
+    }
+
+    /// The listener, where there is one.
+    pub fn parent(&self) -> Option<u64> {
+        self.has(FWPS_METADATA_FIELD_PARENT_ENDPOINT_HANDLE).then_some(self.parent_endpoint)
     }
 }
 
@@ -91,6 +108,9 @@ pub struct Call<'a> {
     pub seen: Seen,
     pub values: *const FWPS_INCOMING_VALUES0,
     pub metadata: *const FWPS_INCOMING_METADATA_VALUES0,
+    pub layer_data: *mut c_void,
+    pub classify_context: *const c_void,
+    pub filter_id: u64,
     pub out: &'a mut FWPS_CLASSIFY_OUT0,
     pub fake: &'a Fake,
 }
@@ -135,11 +155,69 @@ impl Call<'_> {
         pend(self.completion_handle())
     }
 
+    /// Names the running classify.
+    pub fn acquire(&self) -> Result<ClassifyHandle, NTSTATUS> {
+        let mut handle = 0;
+        // SAFETY: the context is of the running classify, and the result lives for the call.
+        done(unsafe { FwpsAcquireClassifyHandle0(self.classify_context.cast_mut(), 0, &mut handle) })
+            .map(|()| ClassifyHandle(handle))
+    }
+
+    /// Pends the running classify, without answering.
+    pub fn pend_classify_only(&mut self, handle: ClassifyHandle) -> Result<(), NTSTATUS> {
+        // SAFETY: the record is the one that the engine gave.
+        done(unsafe { FwpsPendClassify0(handle.0, self.filter_id, 0, self.out) })
+    }
+
+    /// Pends the running classify, and answers as it has to.
+    pub fn pend_classify(&mut self) -> ClassifyHandle {
+        let handle = self.acquire().expect("acquired");
+        self.pend_classify_only(handle).expect("pended");
+        self.block();
+        handle
+    }
+
     /// Pends, and blocks and absorbs as it has to.
     pub fn pend(&mut self) -> Context {
         let context = self.pend_only().expect("pended");
         self.absorb();
         context
+    }
+}
+
+/// A classify handle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClassifyHandle(pub u64);
+
+impl ClassifyHandle {
+    /// Completes without an answer.
+    pub fn again(self) {
+        // SAFETY: the engine looks the handle up.
+        unsafe { FwpsCompleteClassify0(self.0, 0, ptr::null()) };
+    }
+
+    /// Completes with an answer.
+    pub fn complete(self) {
+        let out = FWPS_CLASSIFY_OUT0 {
+            actionType: FWP_ACTION_PERMIT,
+            outContext: 0,
+            filterId: 0,
+            rights: 0,
+            flags: 0,
+            reserved: 0,
+        };
+        // SAFETY: as above; the record lives for the call.
+        unsafe { FwpsCompleteClassify0(self.0, 0, &out) };
+    }
+
+    pub fn release(self) {
+        // SAFETY: the engine looks the handle up.
+        unsafe { FwpsReleaseClassifyHandle0(self.0) };
+    }
+
+    pub fn end(self) {
+        self.complete();
+        self.release();
     }
 }
 
@@ -249,7 +327,7 @@ unsafe extern "system-unwind" fn classify(
     values: *const FWPS_INCOMING_VALUES0,
     metadata: *const FWPS_INCOMING_METADATA_VALUES0,
     layer_data: *mut c_void,
-    _classify_context: *const c_void,
+    classify_context: *const c_void,
     filter: *const FWPS_FILTER3,
     flow_context: u64,
     out: *mut FWPS_CLASSIFY_OUT0,
@@ -273,6 +351,9 @@ unsafe extern "system-unwind" fn classify(
         metadata: meta.currentMetadataValues,
         pid: meta.processId,
         endpoint: meta.transportEndpointHandle,
+        parent_endpoint: meta.parentEndpointHandle,
+        ip_header: meta.ipHeaderSize,
+        transport_header: meta.transportHeaderSize,
         flow: meta.flowHandle,
         direction: meta.packetDirection,
         discard_filter: meta.discardMetadata.filterId,
@@ -283,7 +364,16 @@ unsafe extern "system-unwind" fn classify(
         has_right: out.rights & FWPS_RIGHT_ACTION_WRITE != 0,
     };
     fake.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
-    (fake.answer)(&mut Call { seen, values, metadata, out, fake: &fake });
+    (fake.answer)(&mut Call {
+        seen,
+        values,
+        metadata,
+        layer_data,
+        classify_context,
+        filter_id: filter.filterId,
+        out,
+        fake: &fake,
+    });
 }
 
 fn number(value: &FWP_VALUE0) -> Option<u64> {

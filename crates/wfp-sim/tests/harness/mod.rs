@@ -8,10 +8,12 @@
 
 mod callout;
 mod filter;
+mod packet;
 mod session;
 
-pub use callout::{Answer, Call, Context, Fake, Seen, associate, dissociate, pend, unregister};
+pub use callout::{Answer, Call, ClassifyHandle, Context, Fake, Seen, associate, dissociate, pend, unregister};
 pub use filter::{FilterDraft, Operand, Weight, filter};
+pub use packet::{Injector, List, Own, Pool, in_one_piece, read, scribble};
 pub use session::{Common, Session};
 
 use nt_sys::fwpm::*;
@@ -21,14 +23,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use wfp_sim::{
-    ClassifyIrql, Config, Connect, ConnectSpec, Engine, Host, Knobs, Process, ProcessSpec, TestHost, Violation,
+    ClassifyIrql, Config, Connect, ConnectSpec, Engine, Host, Knobs, Listener, Process, ProcessSpec, TestHost,
+    Violation,
 };
 
 pub const CONNECT_V4: GUID = FWPM_LAYER_ALE_AUTH_CONNECT_V4;
+pub const ACCEPT_V4: GUID = FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4;
+pub const ACCEPT_V6: GUID = FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6;
+pub const CLOSURE_V4: GUID = FWPM_LAYER_ALE_ENDPOINT_CLOSURE_V4;
 pub const CONNECT_V6: GUID = FWPM_LAYER_ALE_AUTH_CONNECT_V6;
 
 /// Where connects go unless the test cares.
 pub const REMOTE: &str = "93.184.216.34:443";
+
+/// The process id of [`Bench::listen`].
+pub const SERVER: u32 = 80;
 
 /// A booted engine.
 pub struct Bench {
@@ -107,6 +116,12 @@ impl Bench {
 
     pub fn connect(&self) -> Connect {
         self.connect_to(REMOTE)
+    }
+
+    /// A listener of a process of its own.
+    pub fn listen(&self, local: &str) -> Listener {
+        let server = self.engine.process(ProcessSpec::new(SERVER, r"\Device\HarddiskVolume3\Server\httpd.exe"));
+        self.engine.tcp_listen(&server, addr(local))
     }
 
     pub fn connect_to(&self, remote: &str) -> Connect {
