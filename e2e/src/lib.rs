@@ -30,6 +30,7 @@ pub use rival::{Rival, Rule};
 pub use service::{Request, Service, read_batch};
 pub use sweep::{every_combination, every_setting, every_system};
 pub use wfp_sim::{
-    AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, Direction, Knobs, Outcome, PacketFate,
-    ReauthMode, SecondPacket, Sent, WSAEACCES,
+    Accept, AcceptEndpoint, AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, DatagramSocket,
+    Direction, InjectedSend, Knobs, Listener, LoopbackInjection, Outcome, PacketFate, Protection, ReauthMode,
+    SecondPacket, Sent, SynFate, SynRetransmit, WSAEACCES, Wired,
 };

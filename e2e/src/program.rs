@@ -1,7 +1,7 @@
-//! A program that connects.
+//! A program that connects, listens, sends and receives.
 
 use std::net::SocketAddr;
-use wfp_sim::{Connect, ConnectSpec, DatagramSocket, Engine};
+use wfp_sim::{Connect, ConnectSpec, DatagramSocket, Engine, Listener};
 
 /// A running program.
 pub struct Program {
@@ -47,6 +47,31 @@ impl Program {
     pub fn udp(&self, engine: &Engine, is_v6: bool) -> DatagramSocket {
         let any: SocketAddr = if is_v6 { "[::]:0" } else { "0.0.0.0:0" }.parse().expect("an address");
         engine.udp_open(&self.own, any)
+    }
+
+    /// Opens a UDP socket at an address such as `0.0.0.0:53`, at which packets arrive.
+    ///
+    /// # Panics
+    /// When the address does not parse, or may not be used.
+    pub fn udp_at(&self, engine: &Engine, local: &str) -> DatagramSocket {
+        let socket = engine.udp_open(&self.own, local.parse().expect("an address"));
+        assert!(socket.bind(), "{local} is bound");
+        socket
+    }
+
+    /// Listens by TCP at an address such as `0.0.0.0:80`.
+    ///
+    /// # Panics
+    /// When the address does not parse, or may not be listened at.
+    pub fn listen(&self, engine: &Engine, local: &str) -> Listener {
+        let listener = engine.tcp_listen(&self.own, local.parse().expect("an address"));
+        assert_eq!(listener.error(), None, "{local} is listened at");
+        listener
+    }
+
+    /// Opens a raw socket for a protocol.
+    pub fn raw(&self, engine: &Engine, protocol: u8, is_v6: bool) -> DatagramSocket {
+        engine.raw_open(&self.own, protocol, is_v6)
     }
 
     /// Opens a socket for ICMP echo.

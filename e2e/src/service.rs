@@ -127,6 +127,16 @@ impl Service {
         all.remove(0)
     }
 
+    /// Takes the one request that waits, which must be held.
+    ///
+    /// # Panics
+    /// When there is not exactly one, or it is not held.
+    pub fn take_held(&self) -> Request {
+        let request = self.take_one();
+        assert!(request.is_held(), "{request:?}");
+        request
+    }
+
     /// Submits answers and gives what became of each.
     ///
     /// # Panics

@@ -65,7 +65,7 @@ fn after_a_restart_of_the_base_filtering_engine_connections_are_held_again() {
             machine.engine().bfe_start();
             machine.settle();
             assert_eq!(service.stats().filtering, 1);
-            assert_eq!(machine.engine().snapshot().filters.len(), 4, "each once");
+            assert_eq!(machine.engine().snapshot().filters.len(), 6, "each once");
             let (connect, request) = machine.hold(&program, &service, REMOTE);
             service.answer(&request, Verdict::PERMIT);
             machine.settle();
@@ -111,7 +111,7 @@ fn filters_that_cannot_be_added_are_added_a_little_later() {
         assert_eq!(line.level, DPFLTR_ERROR_LEVEL);
         machine.advance(100);
         assert_eq!(machine.client().stats().filtering, 1);
-        assert_eq!(machine.engine().snapshot().filters.len(), 4);
+        assert_eq!(machine.engine().snapshot().filters.len(), 6);
     });
 }
 
@@ -121,7 +121,7 @@ fn filters_that_come_and_go_are_logged() {
     every_setting(|options| {
         let machine = Machine::with_driver(options);
         let ids: Vec<u64> = machine.engine().snapshot().filters.iter().map(|filter| filter.id).collect();
-        assert_eq!(ids.len(), 4);
+        assert_eq!(ids.len(), 6);
         assert!(machine.unload());
         let lines = machine.kernel().debug_lines();
         assert!(lines.iter().all(|line| line.component == DPFLTR_IHVDRIVER_ID && line.text.ends_with('\n')));

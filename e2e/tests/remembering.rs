@@ -6,10 +6,12 @@ use wire::batch;
 use wire::command::{Forget, ForgetHead};
 use wire::ioctl;
 use wire::request::{Because, RequestFlags};
-use wire::settings::{Fallback, Settings};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::{Answer, Scope, Verdict};
 use zerocopy::IntoBytes;
 
+/// UDP and ICMP are decided at once.
+const TCP_ONLY: Settings = Settings { hold: Holds::CONNECT_TCP.bits(), ..Settings::INITIAL };
 const WEB: &str = "192.0.2.1:443";
 const OTHER_PORT: &str = "192.0.2.1:80";
 const OTHER_REMOTE: &str = "[2001:db8::1]:443";
@@ -134,7 +136,7 @@ fn one_program_or_all_can_be_forgotten() {
     });
 }
 
-/// R17, R30: the first packet of other protocols would be lost, so they are decided at once and reported.
+/// R26: what the settings do not hold is decided at once and reported.
 #[test]
 fn udp_and_icmp_are_decided_at_once_and_reported() {
     every_setting(|options| {
@@ -143,7 +145,7 @@ fn udp_and_icmp_are_decided_at_once_and_reported() {
             (Fallback::BLOCK, Verdict::BLOCK, Sent::Refused(WSAEACCES)),
         ] {
             let machine = Machine::with_driver(options);
-            let service = machine.service(Settings { fallback_outbound: fallback, ..Settings::INITIAL });
+            let service = machine.service(Settings { fallback_outbound: fallback, ..TCP_ONLY });
             let program = machine.program("node.exe");
             for (remote, is_v6) in [("9.9.9.9:53", false), ("[2001:db8::53]:53", true)] {
                 let udp = program.udp(machine.engine(), is_v6);
@@ -176,7 +178,7 @@ fn remote_ip(remote: &str) -> std::net::IpAddr {
 fn a_remembered_verdict_decides_udp_and_is_reported() {
     every_setting(|options| {
         let machine = Machine::with_driver(options);
-        let service = machine.service(Settings::INITIAL);
+        let service = machine.service(TCP_ONLY);
         let program = machine.program("node.exe");
         decide(&machine, &program, &service, WEB, remember(Verdict::BLOCK, Scope::PROGRAM, 0));
         let udp = program.udp(machine.engine(), false);
@@ -192,7 +194,7 @@ fn a_remembered_verdict_decides_udp_and_is_reported() {
 fn reports_that_nobody_takes_are_dropped_and_counted() {
     every_system(|options| {
         let machine = Machine::with_driver(options);
-        let service = machine.service(Settings::INITIAL);
+        let service = machine.service(TCP_ONLY);
         let program = machine.program("node.exe");
         let udp = program.udp(machine.engine(), false);
         for port in 1..=1_500_u16 {
@@ -213,7 +215,7 @@ fn reports_that_nobody_takes_are_dropped_and_counted() {
 fn a_udp_flow_is_reported_again_after_it_was_idle() {
     every_setting(|options| {
         let machine = Machine::with_driver(options);
-        let service = machine.service(Settings::INITIAL);
+        let service = machine.service(TCP_ONLY);
         let program = machine.program("node.exe");
         let udp = program.udp(machine.engine(), false);
         let remote = "9.9.9.9:53".parse().unwrap();

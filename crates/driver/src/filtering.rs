@@ -112,11 +112,17 @@ impl Filtering {
         if self.is_up() || !bfe::is_running() {
             return;
         }
+        // New filters at a layer have the engine look at its live flows (R16).
+        let is_recheck = self.recheck_wanted.swap(false, Ordering::AcqRel);
         match callouts::add_objects() {
-            Ok(objects) => self.put(objects),
+            Ok(objects) => {
+                self.put(objects);
+                self.rechecked.fetch_add(is_recheck.into(), Ordering::Relaxed);
+            }
             Err(status) => {
                 debug::print(Level::Error, format_args!("Tollgate: cannot add filters: {status:?}"));
                 self.retry_in.store(RETRY_TICKS, Ordering::Relaxed);
+                self.recheck_wanted.fetch_or(is_recheck, Ordering::AcqRel);
             }
         }
     }

@@ -24,9 +24,9 @@ pub(crate) const PACKET_TAG: Tag = Tag(*b"TolP");
 pub(crate) const EVENTS: Guid = Guid::from_u128(0xdcb4cc3e_6289_5f60_d558_5d4ef37f5e8c);
 
 /// Our provider.
-pub(crate) const PROVIDER: Guid = Guid::from_u128(0x77a88e37_6704_4ce0_bd66_979f7c5999cb);
+pub(crate) const PROVIDER: Guid = Guid::from_u128(wire::PROVIDER_KEY);
 /// Our sublayer.
-pub(crate) const SUBLAYER: Guid = Guid::from_u128(0x1206b1d1_da7c_43ab_958c_b4a5b31673f0);
+pub(crate) const SUBLAYER: Guid = Guid::from_u128(wire::SUBLAYER_KEY);
 /// Below `FWPM_SUBLAYER_UNIVERSAL`, so that the system's own IPsec and ALE callouts come first (R24).
 pub(crate) const SUBLAYER_WEIGHT: u16 = 0x100;
 
