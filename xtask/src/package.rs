@@ -18,13 +18,14 @@ use crate::sign::Signer;
 use crate::workspace;
 
 /// The DLLs that every Windows has; a program that wants others does not start there.
-const SYSTEM_DLLS: [&str; 17] = [
+const SYSTEM_DLLS: [&str; 18] = [
     "advapi32.dll",
     "api-ms-win-core-synch-l1-2-0.dll",
     "bcrypt.dll",
     "bcryptprimitives.dll",
     "combase.dll",
     "crypt32.dll",
+    "fwpuclnt.dll",
     "iphlpapi.dll",
     "kernel32.dll",
     "msvcrt.dll",

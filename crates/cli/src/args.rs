@@ -9,7 +9,7 @@ use crate::failure::exit_codes;
 use clap::{Parser, Subcommand, ValueEnum};
 use service::exempt::{Exemptions, PatternError};
 use std::path::PathBuf;
-use wire::settings::{Fallback, Settings};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::Scope;
 
 /// Tollgate holds every new network connection until it is decided.
@@ -48,7 +48,7 @@ Rules:
 Service and driver:
   service      Install, start, stop or uninstall the service
   run          Decide by rules, in the foreground or as a service
-  driver       Install, start, stop or uninstall the driver (Windows)
+  driver       Install, start, stop, examine or remove the driver (Windows)
 
 The driver without a service (Windows):
   permit       Permit every connection, and show each
@@ -76,7 +76,7 @@ pub enum Command {
     Block(Gate),
     /// Show how the service and the driver do
     Status(commands::status::Args),
-    /// Install, start, stop or uninstall the driver (Windows)
+    /// Install, start, stop, examine or remove the driver (Windows)
     #[command(subcommand)]
     Driver(Driver),
     /// Decide by rules, in the foreground or as a service
@@ -123,10 +123,16 @@ pub struct Gate {
     #[arg(long, value_name = "TIME", default_value = "20s", value_parser = deadline)]
     pub deadline: u32,
 
+    /// What the driver holds: kinds of operations by direction and protocol, with commas between; the rest the fallback
+    /// answers at once
+    ///
+    /// `in-loopback` is for the inbound half of connections within this machine, whose outbound half is held anyway.
+    #[arg(long, value_name = "KINDS", value_enum, value_delimiter = ',', default_value = "out,in")]
+    pub hold: Vec<HoldArg>,
+
     /// What the driver answers without us: when nobody is attached, after the deadline, over a limit
     ///
-    /// It also answers operations that cannot be held yet (everything but TCP), whether exempt or not: `block` blocks
-    /// name resolution over UDP, too.
+    /// It also answers what `--hold` leaves out, whether exempt or not.
     #[arg(long, value_name = "VERDICT", value_enum, default_value_t = FallbackArg::Permit)]
     pub fallback: FallbackArg,
 
@@ -136,7 +142,7 @@ pub struct Gate {
     #[arg(long, value_name = "WHAT", value_enum, default_value_t = RememberArg::None)]
     pub remember: RememberArg,
 
-    /// Whether to show operations that the driver reports instead of holding them (everything but TCP)
+    /// Whether to show operations that the driver reports instead of holding them: what `--hold` leaves out
     #[arg(long, value_name = "YES-OR-NO", value_enum, default_value_t = YesNo::Yes)]
     pub log_reports: YesNo,
 
@@ -164,6 +170,9 @@ pub enum Driver {
     Stop,
     /// Stop the driver, and delete its service and its file
     Uninstall,
+    /// Look at everything of Tollgate in Windows, and say what to do; remove all of it, when nothing else works
+    #[command(after_help = commands::driver::doctor::EXAMPLES)]
+    Doctor(commands::driver::doctor::Args),
     /// Show whether the driver is installed and running
     Status {
         /// Print one JSON object instead of a line
@@ -189,6 +198,40 @@ impl From<FallbackArg> for Fallback {
             FallbackArg::Permit => Self::PERMIT,
             FallbackArg::Block => Self::BLOCK,
             FallbackArg::Last => Self::LAST,
+        }
+    }
+}
+
+/// Kinds of operations, as a word. The words say it; documentation of them would be printed as help.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum HoldArg {
+    Out,
+    In,
+    OutTcp,
+    OutUdp,
+    OutIcmp,
+    OutOther,
+    InTcp,
+    InUdp,
+    InIcmp,
+    InOther,
+    InLoopback,
+}
+
+impl From<HoldArg> for Holds {
+    fn from(word: HoldArg) -> Self {
+        match word {
+            HoldArg::Out => Self::CONNECT_TCP | Self::CONNECT_UDP | Self::CONNECT_ICMP | Self::CONNECT_OTHER,
+            HoldArg::In => Self::ACCEPT_TCP | Self::ACCEPT_UDP | Self::ACCEPT_ICMP | Self::ACCEPT_OTHER,
+            HoldArg::OutTcp => Self::CONNECT_TCP,
+            HoldArg::OutUdp => Self::CONNECT_UDP,
+            HoldArg::OutIcmp => Self::CONNECT_ICMP,
+            HoldArg::OutOther => Self::CONNECT_OTHER,
+            HoldArg::InTcp => Self::ACCEPT_TCP,
+            HoldArg::InUdp => Self::ACCEPT_UDP,
+            HoldArg::InIcmp => Self::ACCEPT_ICMP,
+            HoldArg::InOther => Self::ACCEPT_OTHER,
+            HoldArg::InLoopback => Self::ACCEPT_LOOPBACK,
         }
     }
 }
@@ -251,10 +294,12 @@ fn examples(mode: &str) -> String {
   tollgate {mode}                               until Ctrl-C
   tollgate {mode} --exempt node.exe             programs of that name are permitted
   tollgate {mode} --exempt C:\\Tools\\node.exe    that program is permitted
+  tollgate {mode} --hold out-tcp,in-tcp         TCP alone is held
   tollgate {mode} --json > connections.jsonl    a line for each connection, for other programs
 
 Each line shows when, verdict, program, protocol, remote, process and why.
 `reported` marks what the driver decided itself.
+What is connected already is decided, too; it is shown when that ends it.
 Ctrl-C detaches; what is then still held is released by the fallback."
     )
 }
@@ -353,6 +398,7 @@ mod tests {
         assert_eq!(gate.deadline, Settings::INITIAL.deadline_ms);
         assert_eq!(Scope::from(gate.remember), Scope::OPERATION);
         assert_eq!(Fallback::from(gate.fallback), Settings::INITIAL.fallback_outbound);
+        assert_eq!(gate.hold.into_iter().map(Holds::from).fold(Holds::empty(), Holds::union), Holds::USUAL);
         assert_eq!(gate.log_reports, YesNo::Yes);
     }
 }

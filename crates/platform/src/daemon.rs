@@ -10,6 +10,8 @@
 #[cfg(unix)]
 pub use crate::linux::daemon::{Host, install, run, start, status, stop, uninstall};
 #[cfg(windows)]
+pub(crate) use crate::windows::daemon::delete;
+#[cfg(windows)]
 pub use crate::windows::daemon::{Host, install, run, start, status, stop, uninstall};
 
 pub use crate::driver_service::{Change, State};

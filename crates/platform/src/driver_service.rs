@@ -7,9 +7,9 @@
 use std::path::PathBuf;
 
 #[cfg(unix)]
-pub use crate::linux::service_manager::{install, start, status, stop, uninstall};
+pub use crate::linux::service_manager::{delete, delete_file, install, start, status, stop, uninstall};
 #[cfg(windows)]
-pub use crate::windows::service_manager::{install, start, status, stop, uninstall};
+pub use crate::windows::service_manager::{delete, delete_file, install, start, status, stop, uninstall};
 
 /// The name of the driver's file.
 pub const FILE_NAME: &str = "tollgate.sys";
@@ -47,6 +47,19 @@ pub struct Status {
     pub image: PathBuf,
     /// Whether the file is there.
     pub image_exists: bool,
+    /// Who starts it.
+    pub starts: Starts,
+}
+
+/// Who starts a driver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Starts {
+    /// Whoever asks for it: the service depends on it.
+    OnDemand,
+    /// The system, with itself.
+    WithSystem,
+    /// Nobody may.
+    Disabled,
 }
 
 /// The state of a driver's service.

@@ -18,12 +18,14 @@ pub mod dirs;
 pub mod driver_service;
 pub mod enforcer;
 pub mod files;
+pub mod filter_engine;
 pub mod interfaces;
 pub mod ipc;
 pub mod message;
 pub mod names;
 pub mod paths;
 pub mod process;
+pub mod purge;
 pub mod tree;
 
 #[cfg(unix)]

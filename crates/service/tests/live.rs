@@ -106,15 +106,15 @@ fn told(requests: &[Request], answers: usize) -> (Vec<Arc<Entry>>, Vec<Answer>, 
     fs::write(rules.join("user/rules.toml"), RULES).unwrap();
     let fake = Fake::new([batch(requests)]);
     let notes = Arc::new(Notes::default());
-    let mut enforcer = Some(fake.enforcer());
-    let mut daemon = Daemon::start(daemon::Options {
+    let enforcer = fake.clone();
+    let daemon = Daemon::start(daemon::Options {
         config: Config::default(),
         config_file: None,
         rules,
         state: directory.path().join("state"),
         environment: Environment::default(),
         volumes: Default::default(),
-        open: Box::new(move || enforcer.take().ok_or(platform::enforcer::EnforcerError::NotRunning)),
+        open: Box::new(move || Ok(enforcer.enforcer())),
         processes: Arc::new(Shell),
         interfaces: Arc::new(|_, _| None),
         names: None,

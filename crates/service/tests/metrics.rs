@@ -20,6 +20,7 @@ fn entry(verdict: Verdict, reason: Reason, held_ms: u64) -> Entry {
         reason,
         asked_by: None,
         revision: Revision("0123456789ab".into()),
+        live: false,
         in_force: true,
         direction: Direction::Out,
         protocol: 6,

@@ -29,5 +29,9 @@ pub const VERSION: u16 = 2;
 
 /// The name under which user mode opens the device.
 pub const DEVICE_PATH: &str = r"\\.\Tollgate";
+/// The key of our provider in the filter engine, as its textual form reads: everything of ours there is of this provider.
+pub const PROVIDER_KEY: u128 = 0x77a8_8e37_6704_4ce0_bd66_979f_7c59_99cb;
+/// The key of our sublayer in the filter engine.
+pub const SUBLAYER_KEY: u128 = 0x1206_b1d1_da7c_43ab_958c_b4a5_b316_73f0;
 /// The name of the driver's service, its registry key and its `.sys` file.
 pub const SERVICE_NAME: &str = "Tollgate";

@@ -1,6 +1,10 @@
 //! `tollgate driver`: install, start, stop, uninstall, status.
 //!
+//! * [`doctor`]: everything of ours in the system, looked at and removed.
+//!
 //! Neighbours: `platform::driver_service` does it.
+
+pub mod doctor;
 
 use crate::args::Driver;
 use crate::failure::{Exit, Failure};
@@ -27,6 +31,7 @@ pub fn run(command: Driver) -> Result<(), Failure> {
             Change::Already => "the driver was not installed".to_owned(),
         },
         Driver::Status { json } => status(&driver_service::status()?, json),
+        Driver::Doctor(args) => return doctor::run(&args),
     };
     Ok(print(&said)?)
 }
@@ -83,7 +88,9 @@ mod tests {
 
     #[test]
     fn a_status_says_the_state_and_whether_the_file_is_there() {
-        let running = Status { state: State::Running, image: r"C:\d\tollgate.sys".into(), image_exists: true };
+        let image = r"C:\d\tollgate.sys".into();
+        let starts = driver_service::Starts::OnDemand;
+        let running = Status { state: State::Running, image, image_exists: true, starts };
         assert_eq!(status(&running, false), r"running, C:\d\tollgate.sys");
         let broken = Status { state: State::Stopped, image_exists: false, ..running };
         assert!(status(&broken, false).contains("missing"));

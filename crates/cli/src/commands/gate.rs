@@ -11,7 +11,7 @@ use service::exempt::Exemptions;
 use service::session::Session;
 use std::io;
 use std::time::SystemTime;
-use wire::settings::Settings;
+use wire::settings::{Holds, Settings};
 
 /// Keeps the gate.
 pub fn run(mode: Mode, options: Gate) -> Result<(), Failure> {
@@ -43,6 +43,7 @@ fn settings(options: &Gate) -> Settings {
     Settings {
         fallback_outbound: fallback,
         fallback_inbound: fallback,
+        hold: options.hold.iter().fold(Holds::empty(), |all, one| all | Holds::from(*one)).bits(),
         deadline_ms: options.deadline,
         epoch: fresh_epoch(),
         ..Settings::INITIAL

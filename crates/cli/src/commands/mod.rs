@@ -4,7 +4,7 @@
 
 pub mod ask;
 pub mod completions;
-mod driver;
+pub mod driver;
 mod gate;
 pub mod log;
 pub mod man;

@@ -6,6 +6,7 @@ pub mod console;
 mod control_groups;
 pub mod daemon;
 pub mod dirs;
+pub mod filter_engine;
 pub mod interfaces;
 pub mod ipc;
 pub mod names;

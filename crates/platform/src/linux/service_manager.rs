@@ -16,6 +16,16 @@ pub fn uninstall() -> Result<Change, DriverError> {
 }
 
 /// Not on this system.
+pub fn delete() -> Result<Change, DriverError> {
+    Err(DriverError::Unsupported)
+}
+
+/// Not on this system.
+pub fn delete_file() -> Result<Change, DriverError> {
+    Err(DriverError::Unsupported)
+}
+
+/// Not on this system.
 pub fn start() -> Result<Change, DriverError> {
     Err(DriverError::Unsupported)
 }

@@ -225,6 +225,14 @@ pub fn uninstall() -> Result<Change, DaemonError> {
     Ok(Change::Done)
 }
 
+/// Deletes the service, be it stopped or not: while it runs it is marked for deletion, and goes when it has ended.
+pub fn delete() -> Result<Change, DaemonError> {
+    match open(sc::ServiceAccess::DELETE) {
+        Err(DaemonError::NotInstalled) => Ok(Change::Already),
+        opened => opened?.delete().map(|()| Change::Done).map_err(|error| refused("DeleteService", error)),
+    }
+}
+
 /// Starts the service, and waits until it is ready.
 pub fn start() -> Result<Change, DaemonError> {
     let service = open(sc::ServiceAccess::START | sc::ServiceAccess::QUERY_STATUS)?;

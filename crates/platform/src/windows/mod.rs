@@ -8,6 +8,7 @@ pub mod console;
 pub mod daemon;
 mod device;
 pub mod dirs;
+pub mod filter_engine;
 pub mod interfaces;
 pub mod ipc;
 pub mod names;

@@ -5,7 +5,7 @@
 //! `device` asks whether the driver is stopping.
 
 use super::{last_error, os_error, system_directory, wide};
-use crate::driver_service::{Change, DriverError, FILE_NAME, Installed, LOAD_ORDER_GROUP, State, Status};
+use crate::driver_service::{Change, DriverError, FILE_NAME, Installed, LOAD_ORDER_GROUP, Starts, State, Status};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use std::{fs, io, ptr, thread};
@@ -38,19 +38,31 @@ pub fn install(file: &Path) -> Result<Installed, DriverError> {
 
 /// Stops the driver, deletes its service and its file.
 pub fn uninstall() -> Result<Change, DriverError> {
-    let service = match Handle::manager(sc::SC_MANAGER_CONNECT)?.service(DELETE) {
-        Ok(service) => Some(service),
-        Err(DriverError::NotInstalled) => None,
+    match stop() {
+        Ok(_) | Err(DriverError::NotInstalled) => {}
         Err(error) => return Err(error),
-    };
-    if let Some(service) = &service {
-        stop()?;
-        service.delete()?;
     }
-    match fs::remove_file(image_path()?) {
+    let (service, file) = (delete()?, delete_file()?);
+    Ok(if service == Change::Already { file } else { service })
+}
+
+/// Deletes the driver's service. While the driver runs it is marked for deletion, and goes when the driver has stopped.
+pub fn delete() -> Result<Change, DriverError> {
+    match Handle::manager(sc::SC_MANAGER_CONNECT)?.service(DELETE) {
+        Ok(service) => service.delete().map(|()| Change::Done),
+        Err(DriverError::NotInstalled) => Ok(Change::Already),
+        Err(error) => Err(error),
+    }
+}
+
+/// Deletes the driver's file.
+pub fn delete_file() -> Result<Change, DriverError> {
+    let image = image_path()?;
+    match fs::remove_file(&image) {
         Ok(()) => Ok(Change::Done),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            Ok(if service.is_some() { Change::Done } else { Change::Already })
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Change::Already),
+        Err(error) if is(&error, win::ERROR_SHARING_VIOLATION) || is(&error, win::ERROR_USER_MAPPED_FILE) => {
+            Err(DriverError::FileInUse(image))
         }
         Err(source) => Err(DriverError::Os { call: "deleting the driver file", source }),
     }
@@ -90,9 +102,17 @@ pub fn stop() -> Result<Change, DriverError> {
 
 /// Asks for the driver's state.
 pub fn status() -> Result<Status, DriverError> {
-    let service = open_for_query()?;
+    let access = sc::SERVICE_QUERY_STATUS | sc::SERVICE_QUERY_CONFIG;
+    let service = Handle::manager(sc::SC_MANAGER_CONNECT)?.service(access)?;
     let image = image_path()?;
-    Ok(Status { state: service.state()?, image_exists: image.exists(), image })
+    Ok(Status { state: service.state()?, image_exists: image.exists(), image, starts: service.starts()? })
+}
+
+/// Whether a service of any name runs. One that is not there, or cannot be asked about, does not.
+pub(super) fn is_running(name: &str) -> bool {
+    let asked =
+        Handle::manager(sc::SC_MANAGER_CONNECT).and_then(|manager| manager.named(name, sc::SERVICE_QUERY_STATUS));
+    asked.and_then(|service| service.state()).is_ok_and(|state| state == State::Running)
 }
 
 /// A handle to the driver's service that can be asked for its state.
@@ -117,7 +137,12 @@ impl Handle {
 
     /// Opens the driver's service; `self` is the manager.
     fn service(&self, access: u32) -> Result<Self, DriverError> {
-        let name = wide(wire::SERVICE_NAME);
+        self.named(wire::SERVICE_NAME, access)
+    }
+
+    /// Opens a service; `self` is the manager.
+    fn named(&self, name: &str, access: u32) -> Result<Self, DriverError> {
+        let name = wide(name);
         // SAFETY: `OpenServiceW` needs an open manager handle, which `self` is, and a name that ends with NUL.
         let handle = unsafe { sc::OpenServiceW(self.0, name.as_ptr(), access) };
         Self::checked("OpenService", handle)
@@ -195,6 +220,31 @@ impl Handle {
             sc::SERVICE_STOP_PENDING => State::Stopping,
             // The states left are of pausing, which drivers do not.
             _ => State::Running,
+        })
+    }
+
+    /// Who starts the driver.
+    fn starts(&self) -> Result<Starts, DriverError> {
+        // The most that the call ever writes: 8 KiB (learn.microsoft.com QueryServiceConfigW).
+        let mut room = [0_u64; 1024];
+        let mut needed = 0;
+        // SAFETY: `QueryServiceConfigW` needs
+        // 1. a service handle opened with SERVICE_QUERY_CONFIG, as `status` does;
+        // 2. room of the size it is told, aligned for its structure, and room for a number.
+        let ok = unsafe {
+            let bytes = size_of_val(&room) as u32;
+            sc::QueryServiceConfigW(self.0, room.as_mut_ptr().cast(), bytes, &raw mut needed)
+        };
+        if ok == 0 {
+            return Err(refused("QueryServiceConfig", last_error()));
+        }
+        let config = room.as_ptr().cast::<sc::QUERY_SERVICE_CONFIGW>();
+        // SAFETY: the call wrote this structure at the start of `room`, which is aligned for it.
+        let config = unsafe { config.read() };
+        Ok(match config.dwStartType {
+            sc::SERVICE_DEMAND_START => Starts::OnDemand,
+            sc::SERVICE_DISABLED => Starts::Disabled,
+            _ => Starts::WithSystem,
         })
     }
 

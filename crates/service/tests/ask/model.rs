@@ -4,7 +4,7 @@
 //! does not know how prompts are kept.
 
 use crate::desk::*;
-use control::entry::{DefaultWhy, Reason, Verdict};
+use control::entry::{DefaultWhy, Direction, Reason, Verdict};
 use control::prompt::{Hold, HoldKind, Target};
 use proptest::prelude::*;
 use rules::model::{Layer, Lifetime};
@@ -64,7 +64,7 @@ fn steps() -> impl Strategy<Value = Step> {
     let index = any::<prop::sample::Index>;
     let verdict = prop::sample::select(vec![Verdict::Permit, Verdict::Block]);
     let hold = prop::sample::select(vec![Hold::Once, Hold::Process, HOUR, Hold::Forever]);
-    let target = prop::sample::select(vec![Target::Remote, Target::Domain, Target::Everything]);
+    let target = prop::sample::select(vec![Target::Remote, Target::Domain, Target::Port, Target::Everything]);
     prop_oneof![
         30 => connects().prop_map(Step::Connect),
         8 => (index(), verdict, hold, target, 0_usize..3)
@@ -107,6 +107,7 @@ impl Given {
                 let domain = self.domain.as_deref().unwrap_or("none");
                 from.name.is_some_and(|(name, _)| name == domain || name.ends_with(&format!(".{domain}")))
             }
+            Target::Port => from.direction == Direction::In && from.local == self.shown.local,
             Target::Everything => true,
         };
         from.user == self.shown.user && program && to
@@ -250,7 +251,8 @@ impl Model {
             Hold::Forever => HoldKind::Forever,
         };
         let allowed = mine.is_some_and(|mine| mine.holds.contains(&kind))
-            && (target != Target::Domain || prompt.domain.is_some());
+            && (target != Target::Domain || prompt.domain.is_some())
+            && (target != Target::Port || prompt.direction == Direction::In);
         assert_eq!(result.is_ok(), allowed, "{result:?}");
         let Ok(answered) = result else { return };
         let shown = Connect {
