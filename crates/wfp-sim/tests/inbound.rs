@@ -205,6 +205,73 @@ fn a_completed_syn_that_is_not_injected_is_lost() {
     });
 }
 
+/// A SYN as its callout keeps it: how to complete it, and the packet from its IP header on.
+type KeptSyn = Arc<Mutex<Vec<(Context, Vec<u8>)>>>;
+
+/// Holds and copies every SYN at `layer`, and permits what `injector` injected.
+fn keep_syns(bench: &mut Bench, layer: GUID, injector: &Injector) -> (KeptSyn, Arc<Fake>) {
+    let kept = KeptSyn::default();
+    let (keep, own) = (Arc::clone(&kept), injector.clone());
+    let fake = bench.callout_at(100, layer, move |call| {
+        let list = List::lent(call.layer_data);
+        if own.is_mine(list) {
+            return call.permit();
+        }
+        let headers = call.seen.ip_header + call.seen.transport_header;
+        list.retreat(headers).unwrap();
+        let packet = list.read().remove(0);
+        list.advance(headers);
+        keep.lock().unwrap().push((call.pend(), packet));
+    });
+    (kept, fake)
+}
+
+// E108: learn.microsoft.com "Processing Classify Callouts Asynchronously"; WFP samples, inspect
+#[test]
+fn a_syn_that_is_injected_again_is_a_new_one_and_goes_on() {
+    for (layer, local, peer, family) in
+        [(ACCEPT_V4, WEB, PEER, AF_INET), (ACCEPT_V6, "[::]:80", "[2001:db8::7]:40000", AF_INET6)]
+    {
+        each_knob(|mut bench| {
+            let (injector, pool) = (Injector::new(family), Pool::new());
+            let (kept, fake) = keep_syns(&mut bench, layer, &injector);
+            let listener = bench.listen(local);
+            let accept = listener.syn_from(addr(peer));
+            assert_eq!(accept.fate(), SynFate::Held);
+            let (context, packet) = kept.lock().unwrap().remove(0);
+            context.complete();
+            assert!(injector.receive(pool.make(&packet).unwrap()).is_ok());
+            bench.host.run_deferred();
+            assert_eq!((accept.fate(), listener.accepted()), (SynFate::Established, vec![addr(peer)]));
+            let seen = fake.seen();
+            assert_eq!((seen.len(), injector.completed().as_slice()), (2, &[0][..]));
+            assert!(seen.iter().all(|one| !one.is_reauthorization()), "it is not authorized again, but another");
+            assert_ne!(seen[0].flow, seen[1].flow);
+            injector.destroy();
+            bench.host.run_deferred();
+            assert_eq!(bench.engine.outstanding_packets(), 0);
+            pool.free();
+        });
+    }
+}
+
+// The same for the accepting half of loopback, where injection is accepted at all (O10).
+#[test]
+fn the_client_of_a_held_accept_is_connected_when_its_syn_goes_on() {
+    let mut bench = Bench::new();
+    let (injector, pool) = (Injector::new(AF_INET), Pool::new());
+    let (kept, _) = keep_syns(&mut bench, ACCEPT_V4, &injector);
+    let listener = bench.listen(WEB);
+    let connect = bench.connect_to("127.0.0.1:80");
+    assert_eq!(connect.outcome(), Outcome::Pending);
+    let (context, packet) = kept.lock().unwrap().remove(0);
+    context.complete();
+    assert!(injector.receive(pool.make(&packet).unwrap()).is_ok());
+    assert_eq!((connect.outcome(), listener.accepted()), (Outcome::Connected, vec![connect.local()]));
+    injector.destroy();
+    pool.free();
+}
+
 // E98 for RECV_ACCEPT: completed before the classify has returned
 #[test]
 fn a_classify_may_complete_the_syn_that_it_has_just_pended() {
