@@ -7,7 +7,7 @@ use nt_sys::fwps::{
 };
 use nt_sys::types::GUID;
 use serde_json::{Value, json};
-use wfp_sim::{CalloutStatus, Counts, FilterStatus};
+use wfp_sim::{CalloutStatus, Counts, FilterStatus, ListenerStatus};
 
 use crate::engine::engine;
 use crate::questions;
@@ -34,8 +34,11 @@ pub fn json() -> String {
         "sessions": status.sessions,
         "flows": status.flows,
         "held": status.pended,
+        "closures_held": status.closures_held,
+        "listeners": status.listeners.iter().map(listener).collect::<Vec<_>>(),
         "counts": {
             "connects": totals.connects,
+            "syns": totals.syns,
             "permitted": totals.permitted,
             "blocked": totals.blocked,
             "pended": totals.pended,
@@ -47,6 +50,15 @@ pub fn json() -> String {
         "violations": { "count": warnings.len(), "texts": warnings },
     });
     json!({ "engine": engine, "kernel": lab_shim::report(), "questions": questions::report() }).to_string()
+}
+
+fn listener(listener: &ListenerStatus) -> Value {
+    json!({
+        "local": listener.local.to_string(),
+        "pid": listener.pid,
+        "held": listener.held,
+        "waiting": listener.waiting,
+    })
 }
 
 fn callout(callout: &CalloutStatus) -> Value {
