@@ -7,7 +7,7 @@
 //! Neighbours: `record` holds the packets of an operation; `completing` gives those of inbound ones out with it.
 
 use crate::Gate;
-use crate::memory::Memory;
+use crate::memory::{Memory, OutOfMemory};
 use crate::record::Record;
 use crate::time::Instant;
 use wire::settings::Settings;
@@ -39,21 +39,22 @@ pub struct Released<K> {
 const RECENT: usize = 64;
 
 /// What is kept now, and what is on its way out.
-pub(crate) struct Kept<K> {
+pub(crate) struct Kept<K, M: Memory> {
     packets: u32,
     bytes: u32,
     /// Bytes set aside for first packets that are being copied.
     reserved: u32,
     out: Released<K>,
     /// The permitted operations that ended last: a packet that was being copied for one goes after the others.
-    recent: [RequestId; RECENT],
+    recent: M::Slab<RequestId>,
     next: usize,
 }
 
-impl<K: Packets> Kept<K> {
-    pub(crate) fn new() -> Self {
+impl<K: Packets, M: Memory> Kept<K, M> {
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
         let out = Released { inject: K::default(), drop: K::default() };
-        Self { packets: 0, bytes: 0, reserved: 0, out, recent: [RequestId(0); RECENT], next: 0 }
+        let recent = M::slab(RECENT, || RequestId(0))?;
+        Ok(Self { packets: 0, bytes: 0, reserved: 0, out, recent, next: 0 })
     }
 
     /// Whether there is room for `bytes` more, of an operation that has `of_operation` already.

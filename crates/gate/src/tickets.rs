@@ -7,6 +7,7 @@
 //! Neighbours: `completing` gives them out and takes them back; `closing` looks for a socket among them.
 
 use crate::closing::Closing;
+use crate::memory::{Memory, OutOfMemory};
 
 /// How many completions may run at once. Each runs on a processor of its own, or inside another.
 pub(crate) const TICKETS: usize = 64;
@@ -23,14 +24,14 @@ pub(crate) struct Socket {
     pub(crate) endpoint: u64,
 }
 
-pub(crate) struct Tickets {
+pub(crate) struct Tickets<M: Memory> {
     out: u64,
-    sockets: [Socket; TICKETS],
+    sockets: M::Slab<Socket>,
 }
 
-impl Tickets {
-    pub(crate) const fn new() -> Self {
-        Self { out: 0, sockets: [Socket { own: 0, endpoint: 0 }; TICKETS] }
+impl<M: Memory> Tickets<M> {
+    pub(crate) fn new() -> Result<Self, OutOfMemory> {
+        Ok(Self { out: 0, sockets: M::slab(TICKETS, || Socket { own: 0, endpoint: 0 })? })
     }
 
     /// A ticket for a completion of this socket; none when all are out.
