@@ -34,7 +34,8 @@ pub trait Host: Send + Sync {
 /// A broken rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
-    /// The rule's name: `V-CLS-*` classify, `V-PEND-*` pended operations, `V-OBJ-*` objects, `IRQL` level.
+    /// The rule's name: `V-CLS-*` classify, `V-PEND-*` pended operations, `V-HDL-*` classify handles, `V-NBL-*` net buffer
+    /// lists, `V-INJ-*` injection, `V-OBJ-*` objects, `IRQL` level.
     pub rule: &'static str,
     /// Who did what.
     pub detail: String,

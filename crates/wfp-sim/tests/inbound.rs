@@ -521,3 +521,56 @@ fn held_operations_survive_a_restart_of_the_engine() {
         assert_eq!(accept.fate(), SynFate::Established, "the filters went with their session");
     });
 }
+
+// E45 to E55 at RECV_ACCEPT: learn.microsoft.com "Filter Arbitration": the same table as for what goes out
+#[test]
+fn sublayers_arbitrate_about_syns_too() {
+    let permit: Answer = |call| call.permit();
+    let permit_hard: Answer = |call| call.permit_hard();
+    let block: Answer = |call| {
+        if call.seen.has_right || call.seen.action == FWP_ACTION_PERMIT {
+            call.block();
+        }
+    };
+    let block_soft: Answer = |call| call.block_soft();
+    let permit_if_may: Answer = |call| {
+        if call.seen.has_right {
+            call.permit();
+        }
+    };
+    for (heavier, lighter, fate) in [
+        (permit, permit_if_may, SynFate::Established),
+        (permit, block, SynFate::Dropped),
+        (permit_hard, permit_if_may, SynFate::Established),
+        (permit_hard, block, SynFate::Dropped),
+        (block_soft, permit_if_may, SynFate::Established),
+        (block, permit_if_may, SynFate::Dropped),
+    ] {
+        each_knob(|mut bench| {
+            bench.callout_at(200, ACCEPT_V4, heavier);
+            bench.callout_at(100, ACCEPT_V4, lighter);
+            let listener = bench.listen(WEB);
+            assert_eq!(listener.syn_from(addr(PEER)).fate(), fate);
+        });
+    }
+    // A filter's block does not veto what is permitted for good.
+    let mut bench = Bench::new();
+    bench.callout_at(200, ACCEPT_V4, permit_hard);
+    let light = bench.session.add_sublayer(100).unwrap();
+    bench.session.add(&filter(ACCEPT_V4).at(light).block()).unwrap();
+    let listener = bench.listen(WEB);
+    assert_eq!(listener.syn_from(addr(PEER)).fate(), SynFate::Established);
+}
+
+// R28: whoever holds a SYN has taken the right from those after it
+#[test]
+fn a_syn_that_one_product_holds_is_nobody_elses_to_hold() {
+    let mut bench = Bench::new();
+    let (held, _) = hold_all(&mut bench, ACCEPT_V4);
+    let lighter = bench.callout_at(1, ACCEPT_V4, |_| {});
+    let listener = bench.listen(WEB);
+    let accept = listener.syn_from(addr(PEER));
+    assert_eq!((accept.fate(), lighter.seen()[0].has_right), (SynFate::Held, false));
+    held.lock().unwrap().remove(0).complete();
+    assert_eq!(accept.fate(), SynFate::Dropped);
+}

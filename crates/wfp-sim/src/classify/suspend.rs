@@ -28,15 +28,14 @@ struct State {
 }
 
 impl Suspension {
-    /// Indicates, and goes on with `then`, now or when it is completed; says whether it was pended.
-    pub fn run(indicate: impl Fn(&Arc<Self>) + Send + Sync + 'static, then: impl FnOnce() + Send + 'static) -> bool {
+    /// Indicates, and goes on with `then`, now or when it is completed.
+    pub fn run(indicate: impl Fn(&Arc<Self>) + Send + Sync + 'static, then: impl FnOnce() + Send + 'static) {
         let suspension = Arc::new(Self {
             state: Mutex::default(),
             indicate: Box::new(indicate),
             then: Mutex::new(Some(Box::new(then))),
         });
         suspension.go();
-        suspension.then.hold().is_some()
     }
 
     pub(super) fn pend(&self) {
