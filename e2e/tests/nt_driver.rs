@@ -18,7 +18,7 @@ use nt::wfp::Guid;
 use nt::wfp::authorize::{Authorization, CONNECT_V4};
 use nt::wfp::callout::{Callout, FilterChange, RegisteredCallout};
 use nt::wfp::classify::Classify;
-use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer};
+use nt::wfp::engine::{CalloutFilter, Session, SubLayer};
 use nt::wfp::pend::Pended;
 use nt::work::Worker;
 use nt_sim::{File, ProcessSpec};
@@ -84,7 +84,6 @@ impl Driver for Mini {
             sublayer: KEY,
             provider: KEY,
             name: NAME,
-            role: Role::Decides,
         })?;
         transaction.commit()?;
         *self.session.lock() = Some(session);

@@ -4,7 +4,7 @@ use e2e::{Machine, Options};
 use nt::status::Status;
 use nt::wfp::Guid;
 use nt::wfp::authorize::CONNECT_V4;
-use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer, Transaction};
+use nt::wfp::engine::{CalloutFilter, Session, SubLayer, Transaction};
 use nt_sys::status::STATUS_FWP_ALREADY_EXISTS;
 
 const NAME: nt::string::NameRef = nt::name!("Test");
@@ -23,7 +23,6 @@ fn add_all(transaction: &mut Transaction<'_>) -> Result<(), Status> {
         sublayer: SUBLAYER,
         provider: PROVIDER,
         name: NAME,
-        role: Role::Observes,
     })
 }
 

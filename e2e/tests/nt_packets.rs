@@ -16,7 +16,7 @@ use nt::string::NameRef;
 use nt::wfp::authorize::{ACCEPT_V4, ACCEPT_V6, Authorization, CONNECT_V4, CONNECT_V6};
 use nt::wfp::callout::{Callout, FilterChange, RegisteredCallout};
 use nt::wfp::classify::{Classify, Direction, Protection};
-use nt::wfp::engine::{CalloutFilter, Role, Session, SubLayer};
+use nt::wfp::engine::{CalloutFilter, Session, SubLayer};
 use nt::wfp::inject::Injector;
 use nt::wfp::packet::Packets;
 use nt::wfp::pend::Pended;
@@ -78,7 +78,7 @@ impl Keeper {
     fn inject(&self) {
         let mut packets = core::mem::take(&mut *self.released.lock());
         while let Some(packet) = packets.pop_front() {
-            self.injector.send(packet);
+            self.injector.inject(packet);
         }
     }
 }
@@ -127,7 +127,6 @@ impl Driver for Keeper {
                 sublayer: key(0),
                 provider: key(0),
                 name: NAME,
-                role: Role::Decides,
             })?;
         }
         transaction.commit()?;

@@ -6,17 +6,16 @@ use nt::device::Device;
 use nt::status::Result;
 use nt::string::NameRef;
 use nt::wfp::callout::RegisteredCallout;
-use nt::wfp::engine::{CalloutFilter, Marker, Role, Session, SubLayer};
+use nt::wfp::engine::{CalloutFilter, Marker, Session, SubLayer};
 use nt::wfp::{Guid, authorize, closure};
 
-/// One callout: where it stands, who answers, and whether the answer counts.
+/// One callout: where it stands, and who answers.
 struct Row {
     callout: Guid,
     filter: Guid,
     layer: Guid,
     name: NameRef,
     register: fn(&Device, Guid) -> Result<RegisteredCallout>,
-    role: Role,
     /// The key of the filter that [`Objects::recheck`] adds and deletes.
     marker: Option<Guid>,
 }
@@ -28,7 +27,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: authorize::CONNECT_V4,
         name: nt::name!("Tollgate outbound IPv4"),
         register: RegisteredCallout::register::<Authorize>,
-        role: Role::Decides,
         marker: Some(names::CONNECT_V4_MARKER),
     },
     Row {
@@ -37,7 +35,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: authorize::CONNECT_V6,
         name: nt::name!("Tollgate outbound IPv6"),
         register: RegisteredCallout::register::<Authorize>,
-        role: Role::Decides,
         marker: Some(names::CONNECT_V6_MARKER),
     },
     Row {
@@ -46,7 +43,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: authorize::ACCEPT_V4,
         name: nt::name!("Tollgate inbound IPv4"),
         register: RegisteredCallout::register::<Authorize>,
-        role: Role::Decides,
         marker: Some(names::ACCEPT_V4_MARKER),
     },
     Row {
@@ -55,7 +51,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: authorize::ACCEPT_V6,
         name: nt::name!("Tollgate inbound IPv6"),
         register: RegisteredCallout::register::<Authorize>,
-        role: Role::Decides,
         marker: Some(names::ACCEPT_V6_MARKER),
     },
     Row {
@@ -64,7 +59,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: closure::LAYER_V4,
         name: nt::name!("Tollgate closure IPv4"),
         register: RegisteredCallout::register::<Closure>,
-        role: Role::Observes,
         marker: None,
     },
     Row {
@@ -73,7 +67,6 @@ const ROWS: &[Row; COUNT] = &[
         layer: closure::LAYER_V6,
         name: nt::name!("Tollgate closure IPv6"),
         register: RegisteredCallout::register::<Closure>,
-        role: Role::Observes,
         marker: None,
     },
 ];
@@ -129,7 +122,6 @@ pub(crate) fn add_objects() -> Result<Objects> {
             sublayer: names::SUBLAYER,
             provider: names::PROVIDER,
             name: row.name,
-            role: row.role,
         })?;
     }
     transaction.commit()?;

@@ -65,7 +65,7 @@ impl Tollgate {
             None => operation.complete(),
         }
         while let Some(packet) = packets.pop_front() {
-            self.injector.receive(packet);
+            self.injector.inject(packet);
         }
     }
 
@@ -78,7 +78,7 @@ impl Tollgate {
     fn send_released(&self) {
         let mut released = self.gate.lock().take_packets();
         while let Some(packet) = released.inject.pop_front() {
-            self.injector.send(packet);
+            self.injector.inject(packet);
         }
     }
 }

@@ -129,17 +129,22 @@ impl<'a> Classify<'a> {
     /// Suspends the closing of a socket until the [`Held`] is completed.
     ///
     /// # Errors
-    /// What the filter engine says; then nothing is pended and the socket closes.
+    /// `STATUS_INVALID_DEVICE_STATE` without the right, and what the filter engine says; then nothing is pended and the
+    /// socket closes.
     ///
     /// # IRQL
     /// `<= DISPATCH_LEVEL`.
     #[doc(alias = "FwpsPendClassify0")]
     pub fn hold_closure(&mut self) -> Result<Held> {
+        if !self.may_set_action() {
+            return Err(Status::INVALID_DEVICE_STATE);
+        }
         // SAFETY: null or valid for the classify.
         let filter_id = unsafe { self.filter.as_ref() }.map_or(0, |filter| filter.filterId);
         // SAFETY: context, filter and answer are those of the running classify.
         let held = unsafe { Held::pend(self.context, filter_id, self.out) }?;
-        // SAFETY: as in `permit`. "Pended" is said by a block without the right to change it; it is no decision.
+        // SAFETY: as in `permit`. It is no decision: a block without the right tells lighter callouts that the classify is
+        // pended (the WDK's static rule "Connect Redirect Callout Pend Classify").
         unsafe { (*self.out).actionType = FWP_ACTION_BLOCK };
         self.clear_right();
         Ok(held)

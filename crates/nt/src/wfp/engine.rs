@@ -100,8 +100,6 @@ pub struct CalloutFilter {
     pub provider: GUID,
     /// The name of both.
     pub name: NameRef,
-    /// What the filter does with the callout's answer.
-    pub role: Role,
 }
 
 /// A filter that matches everything and decides nothing. Adding or deleting one makes the filter engine authorize every
@@ -118,16 +116,6 @@ pub struct Marker {
     pub provider: GUID,
     /// Its name.
     pub name: NameRef,
-}
-
-/// What a filter does with its callout's answer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Role {
-    /// Permit and block count, no answer leaves the decision to others (`FWP_ACTION_CALLOUT_UNKNOWN`, R29). Blocks while
-    /// the callout is not registered.
-    Decides,
-    /// No answer counts (`FWP_ACTION_CALLOUT_INSPECTION`). Does nothing while the callout is not registered.
-    Observes,
 }
 
 /// A filter with no condition.
@@ -185,7 +173,7 @@ impl Transaction<'_> {
 
     /// Adds the management object of a registered callout, and an unconditional filter that calls it.
     ///
-    /// While the callout is not registered a deciding filter blocks; so register first (R39).
+    /// While the callout is not registered the filter blocks; so register first (R39).
     ///
     /// # Errors
     /// What the engine says.
@@ -213,13 +201,8 @@ impl Transaction<'_> {
             sublayer: what.sublayer,
             provider: what.provider,
             name: what.name,
-            action: FWPM_ACTION0 {
-                r#type: match what.role {
-                    Role::Decides => FWP_ACTION_CALLOUT_UNKNOWN,
-                    Role::Observes => FWP_ACTION_CALLOUT_INSPECTION,
-                },
-                calloutKey: what.callout,
-            },
+            // Permit and block count, and no answer leaves the decision to others (R29).
+            action: FWPM_ACTION0 { r#type: FWP_ACTION_CALLOUT_UNKNOWN, calloutKey: what.callout },
         })
     }
 

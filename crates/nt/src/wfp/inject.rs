@@ -57,15 +57,10 @@ impl Injector {
     /// `<= DISPATCH_LEVEL`, with no lock held and not inside a classify (R22).
     #[doc(alias = "FwpsInjectTransportSendAsync1")]
     #[doc(alias = "FwpsInjectTransportReceiveAsync0")]
-    pub fn send(&self, packet: Packet) {
+    pub fn inject(&self, packet: Packet) {
         if let Some(ready) = self.describe(packet) {
             self.go(ready);
         }
-    }
-
-    /// As [`Injector::send`].
-    pub fn receive(&self, packet: Packet) {
-        self.send(packet);
     }
 
     /// Completes an operation at ALE_AUTH_RECV_ACCEPT, which goes on with this packet: the engine is shown the very list
