@@ -8,9 +8,10 @@ use nt_sys::status::STATUS_SUCCESS;
 use nt_sys::types::{GUID, HANDLE, NTSTATUS};
 use std::ffi::c_void;
 use std::ptr::{self, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-/// What its filters do with every connection.
+/// What its filters do with every connection, in and out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rule {
     /// Permit; lighter sublayers may still block.
@@ -19,21 +20,41 @@ pub enum Rule {
     PermitForGood,
     /// Block, which is final.
     Block,
+    /// Block by a callout that leaves the right to set the action: lighter sublayers may permit.
+    BlockSoftly,
     /// Hold it, by a callout.
     Pend,
 }
 
+impl Rule {
+    /// Whether a callout does it.
+    fn has_callout(self) -> bool {
+        matches!(self, Self::BlockSoftly | Self::Pend)
+    }
+}
+
+/// The filter context of a callout that holds; any other only blocks.
+const PENDS: u64 = 1;
+
 /// One of its operations is held: the completion contexts, oldest first. There is one rival that pends at a time.
 static HELD: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
+/// It has completed what it held, and permits from now on: nothing that comes in is authorized again after a completion, so
+/// its peers try once more.
+static HAS_COMPLETED: AtomicBool = AtomicBool::new(false);
+
 const SUBLAYER: GUID = GUID::from_u128(0x0b7e5d1c_52a4_4d0b_9f61_6c2f4f0a8b11);
-const CALLOUTS: [GUID; 2] =
-    [GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a01), GUID::from_u128(0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a02)];
-const LAYERS: [GUID; 2] = [FWPM_LAYER_ALE_AUTH_CONNECT_V4, FWPM_LAYER_ALE_AUTH_CONNECT_V6];
+const FIRST_CALLOUT: u128 = 0x5a0c1e0e_86a7_4b5f_8df5_0d4f5b8f7a01;
+const LAYERS: [GUID; 4] = [
+    FWPM_LAYER_ALE_AUTH_CONNECT_V4,
+    FWPM_LAYER_ALE_AUTH_CONNECT_V6,
+    FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V4,
+    FWPM_LAYER_ALE_AUTH_RECV_ACCEPT_V6,
+];
 const HEAVIER: u16 = 0x8000;
 const LIGHTER: u16 = 1;
 
-/// Another product. Adding it, and dropping it, is a change of policy at ALE_AUTH_CONNECT.
+/// Another product. Adding it, and dropping it, is a change of policy at ALE_AUTH_CONNECT and ALE_AUTH_RECV_ACCEPT.
 pub struct Rival {
     session: HANDLE,
     callouts: Vec<u32>,
@@ -53,8 +74,10 @@ impl Rival {
     fn new(rule: Rule, weight: u16) -> Self {
         let mut rival = Self { session: open(), callouts: Vec::new() };
         rival.add_sublayer(weight);
-        for (layer, callout) in LAYERS.into_iter().zip(CALLOUTS) {
-            if rule == Rule::Pend {
+        HAS_COMPLETED.store(false, Ordering::SeqCst);
+        for (number, layer) in (0..).zip(LAYERS) {
+            let callout = GUID::from_u128(FIRST_CALLOUT + number);
+            if rule.has_callout() {
                 rival.add_callout(callout, layer);
             }
             rival.add_filter(rule, layer, callout);
@@ -67,8 +90,9 @@ impl Rival {
         HELD.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Completes every operation that it holds; it will permit them.
+    /// Completes every operation that it holds; it will permit them, and what comes in after them.
     pub fn complete(&self) {
+        HAS_COMPLETED.store(true, Ordering::SeqCst);
         let held = std::mem::take(&mut *HELD.lock().unwrap_or_else(PoisonError::into_inner));
         for context in held {
             // SAFETY: `classify` got the context from a successful pend, and it is taken out here, once.
@@ -133,11 +157,11 @@ impl Rival {
                 r#type: match rule {
                     Rule::Permit | Rule::PermitForGood => FWP_ACTION_PERMIT,
                     Rule::Block => FWP_ACTION_BLOCK,
-                    Rule::Pend => FWP_ACTION_CALLOUT_UNKNOWN,
+                    Rule::BlockSoftly | Rule::Pend => FWP_ACTION_CALLOUT_UNKNOWN,
                 },
-                calloutKey: if rule == Rule::Pend { callout } else { GUID::default() },
+                calloutKey: if rule.has_callout() { callout } else { GUID::default() },
             },
-            context: FWPM_FILTER0_CONTEXT { rawContext: 0 },
+            context: FWPM_FILTER0_CONTEXT { rawContext: if rule == Rule::Pend { PENDS } else { 0 } },
             reserved: null_mut(),
             filterId: 0,
             effectiveWeight: empty,
@@ -190,13 +214,13 @@ fn done(status: NTSTATUS) {
     assert_eq!(status, STATUS_SUCCESS, "the filter engine takes the rival's objects");
 }
 
-/// Pends what can be pended, and permits the rest.
+/// Pends what can be pended and permits the rest, or blocks, as its filter says; without the right to act, it does nothing.
 unsafe extern "system-unwind" fn classify(
     _values: *const FWPS_INCOMING_VALUES0,
     metadata: *const FWPS_INCOMING_METADATA_VALUES0,
     _layer_data: *mut c_void,
     _classify_context: *const c_void,
-    _filter: *const FWPS_FILTER3,
+    filter: *const FWPS_FILTER3,
     _flow_context: u64,
     out: *mut FWPS_CLASSIFY_OUT0,
 ) {
@@ -204,8 +228,18 @@ unsafe extern "system-unwind" fn classify(
     let metadata = unsafe { &*metadata };
     // SAFETY: as above.
     let out = unsafe { &mut *out };
+    // SAFETY: as above.
+    let filter = unsafe { &*filter };
+    if out.rights & FWPS_RIGHT_ACTION_WRITE == 0 {
+        return;
+    }
+    if filter.context != PENDS {
+        out.actionType = FWP_ACTION_BLOCK;
+        return;
+    }
     let mut context = null_mut();
-    let can_pend = metadata.currentMetadataValues & FWPS_METADATA_FIELD_COMPLETION_HANDLE != 0;
+    let can_pend = !HAS_COMPLETED.load(Ordering::SeqCst)
+        && metadata.currentMetadataValues & FWPS_METADATA_FIELD_COMPLETION_HANDLE != 0;
     // SAFETY: the handle is of the running classify, and the result lives for the call.
     if can_pend && unsafe { FwpsPendOperation0(metadata.completionHandle, &raw mut context) } == STATUS_SUCCESS {
         HELD.lock().unwrap_or_else(PoisonError::into_inner).push(context.addr());
