@@ -4,6 +4,7 @@
 //!
 //! Neighbours: `facts` keeps a flow beyond its classify; `pending`, `cache` and `live` find things by it.
 
+use crate::policy::TCP;
 use crate::siphash::SipKey;
 use wire::request::{Address, Direction};
 
@@ -57,6 +58,13 @@ pub struct Flow<'a> {
     pub remote_scope: u32,
     /// Both ends are on this machine.
     pub loopback: bool,
+}
+
+impl Flow<'_> {
+    /// Whether it is an outbound TCP connect: it has no packet, so two of one key are two connections.
+    pub(crate) fn is_tcp_connect(&self) -> bool {
+        self.key.protocol == TCP && self.key.direction == Direction::OUTBOUND
+    }
 }
 
 /// Whether the operation behind a classify can be held at all. The caller knows: rights, handles, protocol.

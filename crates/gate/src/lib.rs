@@ -1,19 +1,28 @@
 //! The gate: holds connections until somebody decides.
 //!
-//! A connection's way through it: [`Gate::classify`] answers from the exemption, the cache or the fallback, or opens a
-//! record and says [`Action::Pend`]; the caller pends the operation and hands it in ([`Gate::handle_pended`]); the
-//! request goes out ([`Gate::next_request`]); the answer comes in ([`Gate::handle_answer`]), or a deadline, a closure, a
-//! detach or a drain decides instead; the operation goes out to be completed ([`Gate::poll_completion`]); and the
-//! reauthorize that follows claims the verdict ([`Gate::reauthorize`]), which ends the record.
+//! An operation is a connect, an accept, or the first packet between a socket and a remote. Its way through the gate:
+//! [`Gate::classify`] answers from the exemption, the cache or the fallback, or opens a record and says [`Action::Pend`];
+//! the caller copies the packet, pends the operation and hands both in ([`Gate::handle_pended`]); further packets join it
+//! ([`Gate::handle_joined`]); the request goes out ([`Gate::next_request`]); the answer comes in ([`Gate::handle_answer`]),
+//! or a deadline, a closure, a detach or a drain decides instead; the operation goes out to be completed
+//! ([`Gate::poll_completion`]). An inbound one ends with that, and its packets go out with it. An outbound one ends when
+//! the reauthorize that follows claims the verdict ([`Gate::reauthorize`]), and then its packets go out to be injected or
+//! dropped ([`Gate::take_packets`]).
+//!
+//! A live flow of which nothing is known any more is asked about, too, while it goes on; when the rules change, or an
+//! answer differs from what the flow has, [`Gate::poll_recheck`] wants the filter engine to look at all of them again.
 //!
 //! The gate does nothing by itself: flows, answers and the time come in, actions, requests and operations go out. It is
-//! generic over the operation it keeps (`P`): a pended operation of the filter engine, a queued packet, a number in tests.
+//! generic over the operation it keeps (`P`) and its packets (`K`): those of the filter engine, numbers in tests. It stands
+//! behind its caller's lock; [`Front`] answers most classifies before it, without the lock.
 //!
 //! Invariants:
-//! * Every operation handed in is handed out exactly once, never from inside `classify` or `handle_pended`.
+//! * Every operation handed in is handed out exactly once, never from inside `classify` or `handle_pended`; and so is every
+//!   packet that was kept, to be injected if its operation was permitted and went on, else to be dropped.
 //! * A verdict reaches only the operation it was given for; one that is not claimed in time is thrown away.
-//! * Every record leaves by one counted door: [`wire::stats::Stats::balances`] always holds.
-//! * Memory is allocated by [`Gate::new`] and [`Room::new`] only, so no call made under a lock allocates or frees.
+//! * Every record leaves by one counted door: [`wire::stats::Stats::balances`] always holds, for packets too.
+//! * Memory is allocated by [`Gate::new`] and [`Room::new`] only, and nothing of the caller's is dropped, so no call made
+//!   under a lock allocates or frees.
 //! * Time never goes back: an earlier `now` (two processors racing for the lock) counts as the latest one seen.
 //! * Nothing panics.
 //!
@@ -83,13 +92,13 @@ use lanes::Count;
 use live::LiveFlows;
 use packets::Kept;
 use pending::{New, PendTable, Stage};
-use policy::{Policy, TCP};
+use policy::{Policy, share};
 use programs::Programs;
 use questions::Questions;
 use reports::Reports;
 use siphash::SipKey;
 use tickets::Tickets;
-use wire::request::{Because, Direction};
+use wire::request::Because;
 use wire::settings::Settings;
 use wire::stats::Stats;
 use wire::verdict::{RequestId, Verdict};
@@ -242,12 +251,11 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         if self.pending.used() == 0 || self.is_own(flow) {
             return None;
         }
-        let is_connect = flow.key.protocol == TCP && flow.key.direction == Direction::OUTBOUND;
         let bytes = match ability {
             Ability::Hold { packet_bytes } => Some(packet_bytes),
             Ability::ReportOnly => None,
         };
-        let record = self.pending.find_same(flow, subject).filter(|_| !is_connect && bytes != Some(0))?;
+        let record = self.pending.find_same(flow, subject).filter(|_| !flow.is_tcp_connect() && bytes != Some(0))?;
         let (id, stage) = (record.id, record.stage);
         if stage == Stage::HandedOut {
             return self.claim(id).map(Action::from);
@@ -265,8 +273,13 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         let now = self.tick(now);
         self.counters.without_right += 1;
         let subject = self.subject(flow);
-        self.forget_predecessors(&subject);
-        self.cache.valid(now, &subject) == Some(Verdict::BLOCK) && !self.is_own(flow)
+        let same = self.pending.find_same(flow, &subject).filter(|_| !flow.is_tcp_connect());
+        let said = same.map(|record| record.verdict);
+        if said.is_none() {
+            self.forget_predecessors(&subject);
+        }
+        let verdict = said.flatten().or_else(|| self.cache.valid(now, &subject));
+        verdict == Some(Verdict::BLOCK) && !self.is_own(flow)
     }
 
     /// Takes in an operation that was pended for `id`, with the copy of its packet. Gives both back when `id` waits for
@@ -326,9 +339,9 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         deadline.into_iter().chain(grace).min()
     }
 
-    /// Whether anything is held, or decided and not yet reauthorized.
+    /// Whether anything is held, or decided and not yet continued, or being completed.
     pub fn has_records(&self) -> bool {
-        self.pending.used() > 0
+        self.pending.used() > 0 || self.tickets.are_out()
     }
 
     /// Decides everything held by the fallback, and holds nothing from now on: the caller is going.
@@ -391,9 +404,10 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
 
     fn hold(&mut self, now: Instant, flow: &Flow<'_>, subject: &Subject, packet_bytes: u32) -> Option<RequestId> {
         let of_process = self.pending.count_of_process(self.sip, flow.process_id);
-        if self.pending.used() >= self.settings.max_pended as usize
+        let direction = flow.key.direction;
+        if self.pending.used() >= share(direction, self.settings.max_pended) as usize
             || of_process >= self.settings.max_pended_per_process
-            || !self.kept.reserve(&self.settings, packet_bytes)
+            || !self.kept.reserve(&self.settings, direction, packet_bytes)
         {
             return None;
         }

@@ -8,8 +8,10 @@
 
 use crate::Gate;
 use crate::memory::{Memory, OutOfMemory};
+use crate::policy::share;
 use crate::record::Record;
 use crate::time::Instant;
+use wire::request::Direction;
 use wire::settings::Settings;
 use wire::stats::Stats;
 use wire::verdict::{RequestId, Verdict};
@@ -58,16 +60,16 @@ impl<K: Packets, M: Memory> Kept<K, M> {
     }
 
     /// Whether there is room for `bytes` more, of an operation that has `of_operation` already.
-    fn has_room(&self, settings: &Settings, of_operation: u32, bytes: u32) -> bool {
+    fn has_room(&self, settings: &Settings, direction: Direction, of_operation: u32, bytes: u32) -> bool {
         let all = self.bytes.checked_add(self.reserved).and_then(|all| all.checked_add(bytes));
         let of_operation = of_operation.checked_add(bytes);
-        all.is_some_and(|all| all <= settings.max_packet_bytes)
+        all.is_some_and(|all| all <= share(direction, settings.max_packet_bytes))
             && of_operation.is_some_and(|all| all <= settings.max_packet_bytes_per_operation)
     }
 
     /// Sets room aside for a first packet.
-    pub(crate) fn reserve(&mut self, settings: &Settings, bytes: u32) -> bool {
-        let fits = bytes == 0 || self.has_room(settings, 0, bytes);
+    pub(crate) fn reserve(&mut self, settings: &Settings, direction: Direction, bytes: u32) -> bool {
+        let fits = bytes == 0 || self.has_room(settings, direction, 0, bytes);
         if fits {
             self.reserved += bytes;
         }
@@ -138,7 +140,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
             None => {
                 id != RequestId(0)
                     && self.kept.recent.contains(&id)
-                    && self.kept.has_room(&self.settings, 0, packets.bytes())
+                    && self.kept.has_room(&self.settings, Direction::OUTBOUND, 0, packets.bytes())
             }
         };
         if !fits {
@@ -173,7 +175,8 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
 
     /// Whether one more packet of this operation is worth a copy.
     pub(crate) fn has_room_for(&self, record: &Record<P, K>, bytes: u32) -> bool {
-        record.wants_more() && self.kept.has_room(&self.settings, record.bytes(), bytes)
+        let direction = record.facts.key.direction;
+        record.wants_more() && self.kept.has_room(&self.settings, direction, record.bytes(), bytes)
     }
 
     /// Puts the first packets of an operation before those that joined it while they were copied.

@@ -47,6 +47,12 @@ impl Policy {
     }
 }
 
+/// How much of a limit operations of this direction may fill. Inbound ones find the half of it gone: remotes, who can send
+/// from any address, must not be able to keep this machine's own connections from being held.
+pub(crate) fn share(direction: Direction, limit: u32) -> u32 {
+    if direction == Direction::INBOUND { limit.div_ceil(2) } else { limit }
+}
+
 impl<P, K: Packets, M: Memory> Gate<P, K, M> {
     pub(crate) fn policy(&self, flow: &Flow<'_>) -> Policy {
         Policy::of(self.settings.holds(), flow)

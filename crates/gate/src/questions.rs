@@ -3,8 +3,8 @@
 //! Nothing waits for the answer: the flow goes on as it did. A verdict that changes that makes the filter engine look at
 //! all live flows again ([`Gate::poll_recheck`]), and then the flow finds it.
 //!
-//! Invariants: memory is fixed; a flow has one question at most, and it ends with the flow's next connection; their ids are
-//! never those of records; no path is kept after the delivery.
+//! Invariants: memory is fixed; a flow has one question at most, and it ends with the flow's next connection, and with the
+//! epoch once it was delivered; their ids are never those of records; no path is kept after the delivery.
 //!
 //! Neighbours: `reauthorizing` asks; `delivery` takes them out after held requests; `service` takes the answers.
 
@@ -198,10 +198,16 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         self.questions.deliver(now, self.cache.stamp())
     }
 
-    /// Takes an answer; `false` when there is no such question.
+    /// Takes an answer; `false` when there is no such question, or not any more.
     pub(crate) fn answer_question(&mut self, now: Instant, answer: &Answer) -> bool {
         let Some(question) = self.questions.take(answer.request) else { return false };
         let subject = question.facts.subject(self.sip);
+        if !self.cache.is_current(question.stamp, subject.program) {
+            // What it was asked by has been forgotten: it is asked again.
+            self.let_go(question.facts.path, question.flow_hash);
+            self.recheck = true;
+            return false;
+        }
         let stands = self.live.find(&subject).map_or(Verdict::PERMIT, |live| live.verdict);
         self.live.insert(&subject, question.stamp, answer.verdict);
         self.cache.remember(now, &subject, question.stamp, answer);
@@ -217,8 +223,11 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         }
     }
 
-    /// What there is to ask about has changed: everything, once.
+    /// What there is to ask about has changed: everything, once. Answers to what was asked before would come too late.
     pub(crate) fn ask_anew(&mut self) {
+        while let Some(question) = self.questions.delivered.front().and_then(|slot| self.questions.remove(slot)) {
+            self.let_go(question.facts.path, question.flow_hash);
+        }
         self.recheck = self.owner.is_some() && !self.draining;
         (self.questions.refused, self.questions.rounds) = (false, ROUNDS);
     }

@@ -46,7 +46,11 @@ impl<P, K: Packets, M: Memory> Room<P, K, M> {
         let (pended, cached) = (wanted.max_pended, wanted.max_cached);
         Ok(Self {
             pending: if pended == current.max_pended { None } else { Some(PendTable::new(pended as usize)?) },
-            cache: if cached == current.max_cached { None } else { Some(CacheRoom::new(current.max_cached as usize, cached as usize)?) },
+            cache: if cached == current.max_cached {
+                None
+            } else {
+                Some(CacheRoom::new(current.max_cached as usize, cached as usize)?)
+            },
         })
     }
 }

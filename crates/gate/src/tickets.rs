@@ -46,6 +46,11 @@ impl<M: Memory> Tickets<M> {
         self.out &= !(1_u64.checked_shl(ticket.0.into()).unwrap_or(0));
     }
 
+    /// Whether any completion runs.
+    pub(crate) fn are_out(&self) -> bool {
+        self.out != 0
+    }
+
     /// Whether a completion runs that must have returned before this socket ends.
     pub(crate) fn concern(&self, closing: Closing) -> bool {
         let mut out = self.out;

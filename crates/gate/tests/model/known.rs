@@ -87,6 +87,11 @@ impl Model {
         let attached = self.owner.is_some_and(|owner| owner.handle == handle);
         if let Some(at) = self.questions.iter().position(|q| attached && q.id == Some(answer.request)) {
             let question = self.questions.remove(at);
+            if !self.known.current(question.asked, question.who.program) {
+                self.recheck = true;
+                self.counters.stale_answers += 1;
+                return Outcome::STALE;
+            }
             let key = question.who.key;
             let stands = self.known.live.iter().find(|(live, ..)| *live == key).map(|(_, verdict, _)| *verdict);
             self.recheck |= stands.unwrap_or(Verdict::PERMIT) != answer.verdict;
@@ -116,6 +121,7 @@ impl Model {
             self.known.rules += 1;
             self.known.epoch_at = self.known.rules;
             self.recheck = self.owner.is_some() && !self.draining;
+            self.questions.retain(|question| question.id.is_none());
         }
         if settings.max_cached != self.settings.max_cached {
             self.known.cache.clear();

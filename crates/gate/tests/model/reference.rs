@@ -188,8 +188,12 @@ impl Model {
     /// Whether it vetoes.
     pub fn classify_without_right(&mut self, now: u64, who: Who) -> bool {
         self.counters.without_right += 1;
-        self.forget_predecessors(who.key);
-        self.known.valid(now, &who) == Some(Verdict::BLOCK) && !self.is_own(&who)
+        let said = self.find_same(&who).map(|record| record.verdict);
+        if said.is_none() {
+            self.forget_predecessors(who.key);
+        }
+        let verdict = said.flatten().or_else(|| self.known.valid(now, &who));
+        verdict == Some(Verdict::BLOCK) && !self.is_own(&who)
     }
 
     pub fn classify(&mut self, now: u64, who: Who, ability: Ability) -> Expected {
@@ -231,9 +235,9 @@ impl Model {
 
     fn is_full(&self, who: &Who, bytes: u32) -> bool {
         let of_process = self.records.iter().filter(|r| r.who.process_id == who.process_id).count();
-        self.records.len() >= self.settings.max_pended as usize
+        self.records.len() >= share(who.is_inbound(), self.settings.max_pended) as usize
             || of_process >= self.settings.max_pended_per_process as usize
-            || bytes > 0 && !self.has_room(0, bytes)
+            || bytes > 0 && !self.has_room(who, 0, bytes)
     }
 
     /// A further packet of an operation.
@@ -250,11 +254,17 @@ impl Model {
         if matches!(record.stage, Stage::HandedOut(_)) {
             return Some(Expected::Answer(self.claim(record.id)));
         }
-        if bytes.is_some_and(|bytes| record.wants_more() && self.has_room(record.bytes(), bytes)) {
+        if bytes.is_some_and(|bytes| record.wants_more() && self.has_room(&record.who, record.bytes(), bytes)) {
             return Some(Expected::Join(record.id));
         }
         self.counters.packets_refused += 1;
         Some(Expected::Absorb)
+    }
+
+    /// The record that a packet of this flow belongs to.
+    fn find_same(&self, who: &Who) -> Option<Record> {
+        let same = |r: &&Record| (r.who.key, r.who.process_id, r.who.program) == (who.key, who.process_id, who.program);
+        self.find(same).filter(|_| !who.is_connect())
     }
 
     /// The record that was handed out last, else the newest one.
@@ -264,9 +274,13 @@ impl Model {
         last.or_else(|| found().next_back()).cloned()
     }
 
-    fn has_room(&self, of_operation: u32, bytes: u32) -> bool {
+    fn has_room(&self, who: &Who, of_operation: u32, bytes: u32) -> bool {
+        self.has_room_for(who.is_inbound(), of_operation, bytes)
+    }
+
+    fn has_room_for(&self, inbound: bool, of_operation: u32, bytes: u32) -> bool {
         let all = self.kept().1 + self.records.iter().map(|r| r.reserved).sum::<u32>();
-        all + bytes <= self.settings.max_packet_bytes
+        all + bytes <= share(inbound, self.settings.max_packet_bytes)
             && of_operation + bytes <= self.settings.max_packet_bytes_per_operation
     }
 
@@ -281,8 +295,8 @@ impl Model {
     pub fn join(&mut self, id: RequestId, number: u64, bytes: u32) -> bool {
         let at = self.records.iter().position(|r| r.id == id);
         let fits = match at.and_then(|at| self.records.get(at)) {
-            Some(record) => record.wants_more() && self.has_room(record.bytes(), bytes),
-            None => self.recent.contains(&id) && self.has_room(0, bytes),
+            Some(record) => record.wants_more() && self.has_room(&record.who, record.bytes(), bytes),
+            None => self.recent.contains(&id) && self.has_room_for(false, 0, bytes),
         };
         if !fits {
             self.counters.packets_refused += 1;
@@ -465,6 +479,11 @@ impl Model {
         };
         self.records.iter().filter_map(wait).min()
     }
+}
+
+/// How much of a limit there is for it.
+fn share(inbound: bool, limit: u32) -> u32 {
+    if inbound { limit.div_ceil(2) } else { limit }
 }
 
 /// When it was handed out.

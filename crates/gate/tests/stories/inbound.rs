@@ -108,6 +108,23 @@ fn the_inbound_half_of_loopback_is_held_if_so_wanted() {
     t.connect(LOOPBACK).held();
 }
 
+/// Remotes can send from any address: they must not keep this machine's own connections from being held.
+#[test]
+fn inbound_operations_fill_half_of_a_limit_at_most() {
+    let mut t = Harness::with(|s| (s.max_pended, s.max_pended_per_process) = (3, 3));
+    let from = |port| format!("udp 10.0.0.2:500 <- 9.9.9.9:{port}");
+    t.connect(&from(1)).held();
+    t.connect(&from(2)).held();
+    assert_eq!(t.connect(&from(3)), Connect::Permitted);
+    t.connect(WEB).held();
+    let mut t = Harness::with(|s| (s.max_packet_bytes, s.max_packet_bytes_per_operation) = (4 * PACKET, 4 * PACKET));
+    let (id, _) = t.connect(FROM).held();
+    t.join(id);
+    assert_eq!(t.classify(FROM), Action::Absorb);
+    assert_eq!(t.connect(&from(1)), Connect::Permitted);
+    t.connect(DNS).held();
+}
+
 const KINDS: [(Holds, &str); 10] = [
     (Holds::CONNECT_TCP, "tcp 10.0.0.2:1 -> 1.1.1.1:1"),
     (Holds::CONNECT_UDP, "udp 10.0.0.2:1 -> 1.1.1.1:1"),

@@ -5,7 +5,7 @@ use crate::*;
 
 const PING: &str = "icmp 10.0.0.2:8 -> 9.9.9.9:0";
 const SYN: &str = "tcp 10.0.0.2:80 <- 1.1.1.1:443";
-const FROM: &str = "udp 10.0.0.2:500 <- 9.9.9.9:500";
+const OTHER_DNS: &str = "udp 10.0.0.2:6001 -> 9.9.9.9:53";
 
 /// R17, R22: pending drops the packet, so a copy of it is injected once the operation has been reauthorized.
 #[test]
@@ -127,10 +127,10 @@ fn an_operation_whose_first_packet_has_no_room_is_not_held() {
     let mut t = Harness::with(|s| (s.max_packet_bytes, s.max_packet_bytes_per_operation) = (2 * PACKET, PACKET));
     t.connect(DNS).held();
     let Action::Pend(second) = t.classify(PING) else { panic!("not held") };
-    assert_eq!(t.connect(FROM), Connect::Permitted, "room is set aside while the second packet is copied");
+    assert_eq!(t.connect(OTHER_DNS), Connect::Permitted, "room is set aside while the second packet is copied");
     t.connect(WEB).held();
     assert_eq!(t.gate.handle_pend_failed(t.now(), second), PERMIT);
-    t.connect(FROM).held();
+    t.connect(OTHER_DNS).held();
     assert_eq!((t.stats().limited, t.stats().kept_bytes), (1, 2 * PACKET));
     let mut t = Harness::with(|s| s.max_packet_bytes_per_operation = PACKET - 1);
     assert_eq!(t.connect(DNS), Connect::Permitted);
@@ -205,6 +205,19 @@ fn a_further_packet_that_cannot_be_copied_is_absorbed() {
     t.answer(id, PERMIT);
     t.completions();
     assert_eq!(t.pass(DNS), Action::Permit);
+}
+
+#[test]
+fn a_further_packet_that_others_decide_about_leaves_the_held_ones_alone() {
+    let mut t = Harness::new();
+    let (id, op) = t.connect(DNS).held();
+    assert!(!t.vetoes(DNS));
+    t.answer(id, BLOCK);
+    assert!(t.vetoes(DNS), "it shares the fate of those before it");
+    t.completions();
+    assert!(t.vetoes(DNS));
+    assert_eq!(t.reauthorize(DNS), Reauthorized::Verdict(BLOCK));
+    assert_eq!(t.packets(), (vec![], vec![op]));
 }
 
 /// O8: the remote sends its SYN again until it hears something.

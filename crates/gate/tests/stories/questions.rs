@@ -106,14 +106,30 @@ fn a_blocked_flow_stays_blocked_until_somebody_permits_it() {
     assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Cached(PERMIT));
 }
 
+/// The filter engine asks about the flow again in the new epoch, and so does the gate.
 #[test]
-fn an_answer_from_before_a_change_of_rules_is_not_used() {
+fn a_question_does_not_outlive_its_epoch() {
     let mut t = Harness::new();
     let id = asked(&mut t, WEB);
+    t.foreign_reauthorize(OTHER);
     t.configure(|s| s.epoch += 1);
-    assert_eq!(t.answer_for(id, PERMIT, Scope::PROGRAM), Outcome::ACCEPTED);
-    assert_eq!(t.foreign_reauthorize(WEB), Reauthorized::Leave);
-    assert_eq!((t.stats().live_asked, t.stats().cached), (2, 0), "asked again");
+    assert_eq!(t.answer_for(id, BLOCK, Scope::PROGRAM), Outcome::STALE);
+    let undelivered = t.deliveries().pop().expect("a question").request;
+    assert_eq!(undelivered.local_port, 5001, "it is a question of the new epoch");
+    assert_ne!(asked(&mut t, WEB), id);
+    assert_eq!((t.stats().live_asked, t.stats().cached), (3, 0));
+}
+
+#[test]
+fn an_answer_to_what_was_forgotten_meanwhile_is_not_used_and_asked_for_again() {
+    let mut t = Harness::new();
+    t.gate.poll_recheck();
+    let id = asked(&mut t, WEB);
+    t.gate.forget_all();
+    assert!(!t.gate.poll_recheck());
+    assert_eq!(t.answer_for(id, BLOCK, Scope::PROGRAM), Outcome::STALE);
+    assert!(t.gate.poll_recheck());
+    assert_ne!(asked(&mut t, WEB), id);
 }
 
 #[test]
