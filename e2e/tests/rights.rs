@@ -1,6 +1,6 @@
 //! The right to set the action, and filter engines that refuse to pend.
 
-use e2e::{AfterHardBlock, Machine, Outcome, Rival, Rule, WSAEACCES, every_setting};
+use e2e::{AfterHardBlock, Machine, Outcome, PacketFate, Rival, Rule, SynFate, WSAEACCES, every_setting};
 use wire::request::Because;
 use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, Scope, Verdict};
@@ -95,5 +95,53 @@ fn a_connection_that_cannot_be_pended_is_answered_by_the_fallback() {
             let (_next, request) = machine.hold(&program, &service, REMOTES[1]);
             assert_eq!(request.fixed.because, Because::HELD);
         }
+    });
+}
+
+/// D08, R12: the same rules on the way in. Without the right nothing is held; a cached block vetoes.
+#[test]
+fn what_comes_in_is_not_held_when_a_heavier_filter_has_decided() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings { fallback_inbound: Fallback::BLOCK, ..Settings::INITIAL });
+        let program = machine.program("httpd.exe");
+        let listener = program.listen(machine.engine(), "0.0.0.0:80");
+        let socket = program.udp_at(machine.engine(), "[::]:53");
+        let syn = |peer: &str| {
+            let accept = listener.syn_from(peer.parse().unwrap());
+            machine.settle();
+            accept
+        };
+        let rival = Rival::heavier(Rule::PermitForGood);
+        assert_eq!(syn("192.0.2.7:1").fate(), SynFate::Established);
+        assert_eq!(socket.deliver("[2001:db8::7]:1".parse().unwrap(), b"query"), PacketFate::Passed);
+        assert_eq!((service.take().len(), service.stats().held), (0, 0));
+        drop(rival);
+        let held = syn("192.0.2.8:1");
+        let request = service.take_held();
+        service.submit(&[Answer { scope: Scope::PROGRAM, ..Answer::once(request.id(), Verdict::BLOCK) }]);
+        machine.settle();
+        assert_eq!(held.fate(), SynFate::Dropped);
+        let _rival = Rival::heavier(Rule::PermitForGood);
+        assert_eq!(syn("192.0.2.9:1").fate(), SynFate::Dropped, "vetoed");
+    });
+}
+
+/// D08: a permit of ours is one voice. What a lighter filter blocks meanwhile does not come in, and leaves nothing behind.
+#[test]
+fn a_lighter_filter_still_blocks_what_would_come_in() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings::INITIAL);
+        let program = machine.program("httpd.exe");
+        let listener = program.listen(machine.engine(), "0.0.0.0:80");
+        let accept = listener.syn_from("192.0.2.7:1".parse().unwrap());
+        machine.settle();
+        let request = service.take_held();
+        let _rival = Rival::lighter(Rule::Block);
+        service.answer(&request, Verdict::PERMIT);
+        machine.settle();
+        assert_ne!(accept.fate(), SynFate::Established);
+        assert_eq!((service.stats().kept_packets, machine.engine().outstanding_packets()), (0, 0));
     });
 }

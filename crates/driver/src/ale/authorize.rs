@@ -29,7 +29,7 @@ pub(super) fn authorize(driver: &Tollgate, classify: &mut Classify<'_>) {
     if values.is_reauthorize() {
         return reauthorize(driver, classify, &values, &flow);
     }
-    if is_ours(driver, classify) {
+    if is_ours(driver, classify, &values) {
         return classify.permit();
     }
     let protection = protection(classify, &values);

@@ -43,7 +43,7 @@ pub(super) fn copy(classify: &Classify<'_>, values: &Authorization<'_>) -> Resul
 /// # IRQL
 /// `<= DISPATCH_LEVEL`.
 pub(super) fn keep_further(driver: &Tollgate, classify: &mut Classify<'_>, values: &Authorization<'_>, id: RequestId) {
-    if is_ours(driver, classify) {
+    if is_ours(driver, classify, values) {
         return classify.permit();
     }
     let packets = copy(classify, values).unwrap_or_default();
@@ -60,9 +60,17 @@ pub(super) fn keep_further(driver: &Tollgate, classify: &mut Classify<'_>, value
     classify.absorb();
 }
 
-/// Whether we injected the packet, now or before some other callout did.
-pub(super) fn is_ours(driver: &Tollgate, classify: &Classify<'_>) -> bool {
-    classify.has_packet() && classify.is_injected_by(&driver.injector)
+/// Whether we injected the packet, now or before some other product did (R23).
+///
+/// What comes in on loopback may be what we injected on its way out. That it was permitted there is no permit here.
+pub(super) fn is_ours(driver: &Tollgate, classify: &Classify<'_>, values: &Authorization<'_>) -> bool {
+    if !classify.has_packet() {
+        return false;
+    }
+    match (values.direction, values.is_loopback()) {
+        (Direction::Inbound, true) => classify.is_last_injected_by(&driver.injector),
+        _ => classify.is_injected_by(&driver.injector),
+    }
 }
 
 fn is_keepable(classify: &Classify<'_>, values: &Authorization<'_>) -> bool {

@@ -4,7 +4,7 @@
 //! its IP header for the time of the copy (R18). Both may lie in several pieces, and a list may have several packets (R20):
 //! each becomes a [`Packet`] of its own.
 
-use super::authorize::Authorization;
+use super::authorize::{self, Authorization};
 use super::classify::{Classify, Direction};
 use super::inject::Injector;
 use super::packet::{Facts, Family, MAX_DATA, Packet, Packets, Sizes, Way};
@@ -61,7 +61,7 @@ impl Classify<'_> {
         let list = self.packets().ok_or(Status::NOT_FOUND)?;
         let (way, headers) = self.way()?;
         let facts = Facts {
-            family: if Authorization::read(self).is_v6 { Family::V6 } else { Family::V4 },
+            family: self.family(),
             compartment: self.compartment().unwrap_or_default(),
             // SAFETY: the engine's list is valid for the classify.
             checksum: unsafe { (*list.as_ptr()).NetBufferListInfo }
@@ -122,7 +122,11 @@ impl Classify<'_> {
 
     /// Which way the packet goes; when nothing says so, the way that the layer authorizes.
     fn direction(&self) -> Direction {
-        self.packet_direction().unwrap_or_else(|| Authorization::read(self).direction)
+        self.packet_direction().unwrap_or_else(|| authorize::direction(self.values().layer()))
+    }
+
+    fn family(&self) -> Family {
+        if authorize::is_v6(self.values().layer()) { Family::V6 } else { Family::V4 }
     }
 
     /// Whether the packet is one that we injected, now or before (R23).
@@ -131,14 +135,23 @@ impl Classify<'_> {
     /// `<= DISPATCH_LEVEL`.
     #[doc(alias = "FwpsQueryPacketInjectionState0")]
     pub fn is_injected_by(&self, injector: &Injector) -> bool {
-        let family = if Authorization::read(self).is_v6 { Family::V6 } else { Family::V4 };
-        self.packets().is_some_and(|list| {
-            // SAFETY: the handle lives as long as the injector; the engine's list is valid for the classify.
-            let state = unsafe {
-                FwpsQueryPacketInjectionState0(injector.handle(family), list.as_ptr(), core::ptr::null_mut())
-            };
-            matches!(state, FWPS_PACKET_INJECTED_BY_SELF | FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF)
-        })
+        let state = self.injection_state(injector);
+        matches!(state, Some(FWPS_PACKET_INJECTED_BY_SELF | FWPS_PACKET_PREVIOUSLY_INJECTED_BY_SELF))
+    }
+
+    /// Whether we are the last who injected the packet. One that we sent to this very machine, and that arrives now, was
+    /// injected before.
+    ///
+    /// # IRQL
+    /// `<= DISPATCH_LEVEL`.
+    pub fn is_last_injected_by(&self, injector: &Injector) -> bool {
+        self.injection_state(injector) == Some(FWPS_PACKET_INJECTED_BY_SELF)
+    }
+
+    fn injection_state(&self, injector: &Injector) -> Option<FWPS_PACKET_INJECTION_STATE> {
+        let (list, handle) = (self.packets()?, injector.handle(self.family()));
+        // SAFETY: the handle lives as long as the injector; the engine's list is valid for the classify.
+        Some(unsafe { FwpsQueryPacketInjectionState0(handle, list.as_ptr(), core::ptr::null_mut()) })
     }
 
     /// What IPsec does with the packet, if it is inbound. When the engine does not say, the packet counts as secured.
