@@ -530,3 +530,39 @@ fn closing_races_with_completing() {
         assert_eq!((status.pended, status.closures_held, status.flows), (0, 0, 0));
     }
 }
+
+// The same for a listener: SYNs arrive, are completed and lose their listener all at once.
+#[test]
+fn closing_a_listener_races_with_its_syns() {
+    const SYNS: u16 = 20;
+    let mut all = Knobs::all();
+    all.retain(|knobs| knobs.close_while_pended == CloseWhilePended::Hazard);
+    for round in 0..100 {
+        let mut bench = Bench::with_knobs(all[round % all.len()]);
+        let holder = Holder::default();
+        holder.operations(&mut bench, ACCEPT_V4);
+        holder.closures(&mut bench);
+        let listener = bench.listen(WEB);
+        let syn = |port: u16| listener.syn_from(addr(&format!("198.51.100.7:{}", port + 1)));
+        std::thread::scope(|scope| {
+            scope.spawn(|| (0..SYNS).for_each(|port| drop(syn(port))));
+            scope.spawn(|| (0..SYNS).for_each(|_| holder.complete()));
+            scope.spawn(|| {
+                while bench.engine.snapshot().totals.syns < u64::from(SYNS / 2) {
+                    std::thread::yield_now();
+                }
+                listener.close();
+            });
+        });
+        for _ in 0..3 {
+            holder.complete();
+            bench.host.run_deferred();
+            for handle in std::mem::take(&mut *holder.closures.lock().unwrap()) {
+                handle.end();
+            }
+        }
+        bench.host.run_deferred();
+        let status = bench.engine.snapshot();
+        assert_eq!((status.pended, status.closures_held, status.flows, status.listeners.len()), (0, 0, 0, 0));
+    }
+}
