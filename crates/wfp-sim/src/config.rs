@@ -215,3 +215,36 @@ pub enum ClassifyIrql {
     /// One or the other, from the seed.
     Seeded,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_pair_of_knob_values_comes_up() {
+        let columns = |knobs: &Knobs| {
+            [
+                knobs.reauth_mode as usize,
+                knobs.close_while_pended as usize,
+                knobs.second_packet as usize,
+                knobs.after_hard_block as usize,
+                knobs.held_send as usize,
+                knobs.injected_send as usize,
+                knobs.injection_time as usize,
+                knobs.loopback_injection as usize,
+                knobs.accept_endpoint as usize,
+                knobs.syn_retransmit as usize,
+            ]
+        };
+        let all: Vec<[usize; 10]> = Knobs::all().iter().map(columns).collect();
+        let values = |at: usize| all.iter().map(|row| row[at]).collect::<HashSet<_>>().len();
+        for one in 0..10 {
+            for other in 0..one {
+                let pairs: HashSet<(usize, usize)> = all.iter().map(|row| (row[one], row[other])).collect();
+                assert_eq!(pairs.len(), values(one) * values(other), "knobs {one} and {other}");
+                assert!(values(one) > 1);
+            }
+        }
+    }
+}

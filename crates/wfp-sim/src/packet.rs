@@ -242,3 +242,61 @@ fn v6(ip: IpAddr) -> Ipv6Addr {
         IpAddr::V6(ip) => ip,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn routes() -> Vec<Route> {
+        let echo = |kind| Some(Icmp { kind, code: 0, id: 0x4321 });
+        let route = |protocol, source: &str, destination: &str, icmp| Route {
+            protocol,
+            source: source.parse().expect("an address"),
+            destination: destination.parse().expect("an address"),
+            icmp,
+        };
+        vec![
+            route(UDP, "10.0.0.2:1025", "9.9.9.9:53", None),
+            route(UDP, "[fd00::2]:1025", "[2620:fe::fe]:53", None),
+            route(TCP, "10.0.0.2:1025", "9.9.9.9:443", None),
+            route(TCP, "[fd00::2]:1025", "[2620:fe::fe]:443", None),
+            route(ICMP, "10.0.0.2:0", "9.9.9.9:0", echo(8)),
+            route(ICMP_V6, "[fd00::2]:0", "[2620:fe::fe]:0", echo(128)),
+            route(47, "10.0.0.2:0", "9.9.9.9:0", None),
+        ]
+    }
+
+    #[test]
+    fn what_is_built_reads_back() {
+        for route in routes() {
+            for (payload, options) in [(&b""[..], false), (b"odd", true), (b"payload!", false), (b"payload!", true)] {
+                let packet = Packet::build(route, payload, options);
+                assert_eq!(Packet::read(&packet.bytes).as_ref(), Some(&packet));
+                assert_eq!(packet.payload(), payload);
+                let transport = &packet.bytes[packet.ip_header..];
+                let (source, destination) = (route.source.ip(), route.destination.ip());
+                let read = Packet::read_transport(transport, route.protocol, source, destination);
+                assert_eq!(read.map(|read| read.route), Some(route));
+            }
+        }
+    }
+
+    // RFC 1071: a segment with its checksum sums up to all ones
+    #[test]
+    fn checksums_are_right() {
+        for route in routes() {
+            let packet = Packet::build(route, b"seven b", true);
+            if checksum_offset(route.protocol).is_some() {
+                assert!(matches!(checksum(&route, &packet.bytes[packet.ip_header..]), 0 | 0xFFFF));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_cut_short_is_not_a_packet() {
+        let packet = Packet::build(routes()[0], b"payload", false);
+        for len in 0..packet.bytes.len() {
+            assert_eq!(Packet::read(&packet.bytes[..len]), None);
+        }
+    }
+}

@@ -495,7 +495,8 @@ fn a_pended_datagram_is_lost_and_its_flow_lives_on() {
         let (gate, fake) = Gate::new(&mut bench);
         let socket = bench.engine.udp_open(&bench.process, addr("0.0.0.0:0"));
         let dns = addr("9.9.9.9:53");
-        assert_eq!(socket.send(dns), Sent::Lost);
+        // Whether the send succeeds, no page says (R25).
+        assert!(matches!(socket.send(dns), Sent::Lost | Sent::Refused(WSAEACCES)));
         gate.complete(&bench);
         let calls = fake.calls();
         assert_eq!(socket.send(dns), Sent::Sent);

@@ -118,6 +118,8 @@ pub(super) struct Progress {
     /// The policy that the flow was authorized under.
     pub epoch: u64,
     pub last_used_ms: u64,
+    /// Reauthorizations that run now while the flow lives.
+    pub rechecks: usize,
     on_done: Option<OnDone>,
 }
 
@@ -174,6 +176,7 @@ impl Flow {
             pended_by: Vec::new(),
             epoch: 0,
             last_used_ms: 0,
+            rechecks: 0,
             on_done,
         };
         Self {

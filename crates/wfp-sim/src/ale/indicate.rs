@@ -1,11 +1,13 @@
 //! Making an indication out of a socket or a flow and an occasion.
 
 use super::flow::{Direction, Flow, Peer};
-use super::socket::Socket;
+use super::socket::{ICMP, ICMP_V6, Socket, TCP, UDP};
 use crate::classify::layer::{ENDPOINT_CLOSURE, Step};
 use crate::classify::{self, Facts, Indication, LayerData, Suspension, Verdict};
 use crate::machine::Machine;
-use nt_sys::fwp::{FWP_CONDITION_FLAG_IS_LOOPBACK, FWP_CONDITION_FLAG_IS_REAUTHORIZE};
+use nt_sys::fwp::{
+    FWP_CONDITION_FLAG_IS_LOOPBACK, FWP_CONDITION_FLAG_IS_RAW_ENDPOINT, FWP_CONDITION_FLAG_IS_REAUTHORIZE,
+};
 use std::sync::Arc;
 
 /// Why something is indicated.
@@ -87,6 +89,9 @@ fn indicate(
 ) -> Verdict {
     if facts.is_loopback() {
         facts.flags |= FWP_CONDITION_FLAG_IS_LOOPBACK;
+    }
+    if ![TCP, UDP, ICMP, ICMP_V6].contains(&facts.protocol) {
+        facts.flags |= FWP_CONDITION_FLAG_IS_RAW_ENDPOINT;
     }
     let indication = Indication {
         layer: step.layer(is_v6),

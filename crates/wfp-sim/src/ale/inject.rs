@@ -2,7 +2,7 @@
 //!
 //! Invariant: an injected packet is authorized where it would be had it come by itself, with the handles it was injected with.
 
-use super::flow::{Flow, PacketFate, Peer, Phase};
+use super::flow::{Flow, PacketFate, Peer};
 use super::listen::{listening_flow, syn};
 use super::network::{Mailbox, is_loopback};
 use super::socket::{Socket, TCP};
@@ -68,8 +68,10 @@ impl Injectable {
 
     /// Whether a classify of its flow runs somewhere; the engine lets that end first.
     pub fn is_busy(&self) -> bool {
-        let is_running = |flow: Arc<Flow>| matches!(flow.progress().phase, Phase::Classifying | Phase::Reauthorizing);
-        self.flow().is_some_and(is_running)
+        self.flow().is_some_and(|flow| {
+            let progress = flow.progress();
+            progress.is_running() || progress.rechecks > 0
+        })
     }
 
     /// Whether a classify of its flow runs on this thread.

@@ -163,9 +163,11 @@ pub(super) fn recheck(
 ) -> PacketFate {
     machine.totals.reauthorized.add();
     let occasion = Occasion { is_reauthorization: true, reason, packet: Some(direction), data, ..Occasion::default() };
+    flow.progress().rechecks += 1;
     let verdict = indicate_flow(machine, flow.step(), flow, &occasion);
     {
         let mut progress = flow.progress();
+        progress.rechecks -= 1;
         if progress.phase != Phase::Live {
             return PacketFate::Dropped;
         }
