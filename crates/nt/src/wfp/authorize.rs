@@ -110,11 +110,10 @@ impl<'a> Authorization<'a> {
     /// Reads the values. At a layer that is none of the four they are those of a connect, as far as they have the types.
     pub fn read(classify: &Classify<'a>) -> Self {
         let values = classify.values();
-        let layer = values.layer();
-        let is_v6 = matches!(layer, FWPS_LAYER_ALE_AUTH_CONNECT_V6 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6);
-        let (at, direction) = match layer {
-            FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6 => (&ACCEPT, Direction::Inbound),
-            _ => (&CONNECT, Direction::Outbound),
+        let (is_v6, direction) = (is_v6(values.layer()), direction(values.layer()));
+        let at = match direction {
+            Direction::Outbound => &CONNECT,
+            Direction::Inbound => &ACCEPT,
         };
         let address = |field| match is_v6 {
             true => values.bytes16(field).map(|bytes| IpAddr::V6(Ipv6Addr::from(bytes))),
@@ -167,6 +166,19 @@ impl<'a> Authorization<'a> {
 
     fn has_flag(&self, flag: u32) -> bool {
         self.flags.is_some_and(|flags| flags & flag != 0)
+    }
+}
+
+/// Whether a run-time layer is one for IPv6.
+pub(super) fn is_v6(layer: u16) -> bool {
+    matches!(layer, FWPS_LAYER_ALE_AUTH_CONNECT_V6 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6)
+}
+
+/// What a run-time layer authorizes.
+pub(super) fn direction(layer: u16) -> Direction {
+    match layer {
+        FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V4 | FWPS_LAYER_ALE_AUTH_RECV_ACCEPT_V6 => Direction::Inbound,
+        _ => Direction::Outbound,
     }
 }
 
