@@ -353,7 +353,10 @@ fn race(seed: u64) {
         let left = world.machine.engine().wire();
         let payloads: HashSet<_> = left.iter().map(|packet| &packet.payload).collect();
         assert_eq!(payloads.len(), left.len(), "nothing leaves twice");
-        println!("seed {seed}: {} held, {:?}, {} packets", stats.held, stats.doors, stats.packets_kept);
+        println!(
+            "seed {seed}: {} held, {:?}, {} packets, {} closures held",
+            stats.held, stats.doors, stats.packets_kept, stats.closures_held
+        );
     });
 }
 
