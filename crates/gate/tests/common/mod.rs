@@ -1,6 +1,6 @@
 //! What the tests of the gate share.
 
-use gate::{Memory, Once, OutOfMemory, Packets};
+use gate::{Ability, Action, Flow, Gate, Instant, Memory, Once, OutOfMemory, Packets};
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 use wire::stats::Stats;
@@ -85,6 +85,12 @@ impl Drop for Numbered {
 /// How many packets the gate has dropped itself, under its caller's lock.
 pub fn lost() -> usize {
     LOST.get()
+}
+
+/// Asks as the driver does: the front, and the gate only if that says nothing.
+pub fn classify<P, K: Packets>(gate: &mut Gate<P, K, Heap>, now: Instant, flow: &Flow<'_>, ability: Ability) -> Action {
+    let said = gate.front().classify(now, flow, ability, 0);
+    said.map_or_else(|| gate.classify(now, flow, ability), Action::from)
 }
 
 /// The books of a gate add up.

@@ -5,7 +5,7 @@
 //! names the handle of the accepted socket too. Everything but an outbound
 //! TCP connect has a packet of [`PACKET`] bytes, numbered as its operation.
 
-use crate::common::{Heap, Numbered, SID, assert_balanced, utf16};
+use crate::common::{Heap, Numbered, SID, assert_balanced, classify, utf16};
 use gate::{
     Ability, Action, Closing, Closure, Completion, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized,
     Room, Then,
@@ -115,7 +115,7 @@ impl Harness {
     pub fn classify(&mut self, story: &str) -> Action {
         let story = Story::parse(story);
         let packet_bytes = story.packet_bytes();
-        story.with(|flow| self.gate.classify(self.now, flow, Ability::Hold { packet_bytes }))
+        story.with(|flow| classify(&mut self.gate, self.now, flow, Ability::Hold { packet_bytes }))
     }
 
     /// A classify that carries no packet.
@@ -125,7 +125,7 @@ impl Harness {
 
     /// A classify of an operation that cannot be held.
     pub fn pass(&mut self, story: &str) -> Action {
-        Story::parse(story).with(|flow| self.gate.classify(self.now, flow, Ability::ReportOnly))
+        Story::parse(story).with(|flow| classify(&mut self.gate, self.now, flow, Ability::ReportOnly))
     }
 
     /// A classify of an operation that somebody else has permitted for good.
