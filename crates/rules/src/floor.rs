@@ -11,7 +11,8 @@ use std::fmt::Write;
 pub const PATH: &str = "floor/built-in.toml";
 
 /// Addresses. DHCP: RFC 2131 section 4.1; a server may be anywhere. DHCPv6: RFC 8415 sections 7.1, 7.2 and 13; servers and
-/// relays are asked by multicast and answer from link-local addresses. Neighbour discovery: RFC 4861 section 4.
+/// relays are asked by multicast and answer from link-local addresses. Neighbour discovery: RFC 4861 section 4; a neighbour is
+/// asked in a group that it told the routers and switches about, RFC 4861 section 7.2.1, RFC 2710 and RFC 3810.
 const ADDRESSES: &str = r#"# Built in: seen, never changed.
 
 [rule.dhcp]
@@ -29,8 +30,8 @@ note = "The machine's IPv6 address."
 [rule.neighbour-discovery]
 action = "permit"
 protocol = "icmpv6"
-when = "icmp.type >= 133 && icmp.type <= 137"
-note = "IPv6 routers and neighbours: types 133 to 137."
+when = "icmp.type >= 130 && icmp.type <= 137 || icmp.type == 143"
+note = "IPv6 routers and neighbours, types 133 to 137, and the groups in which they are asked, 130 to 132 and 143."
 "#;
 
 /// Names: what the system's resolver sends. Other services may run in the same program file and cannot be told apart by it,

@@ -31,7 +31,7 @@ remote = ":23"
 
 [rule.shell]
 action = "block"
-parent = "explorer.exe"
+parent = "/usr/bin/shell"
 remote = ":22"
 "#;
 
@@ -50,7 +50,7 @@ struct Shell;
 
 impl Processes for Shell {
     fn describe(&self, _: Key) -> Option<Description> {
-        Some(Description { parent: Some(r"C:\Windows\explorer.exe".into()), ..Description::default() })
+        Some(Description { parent: Some("/usr/bin/shell".into()), ..Description::default() })
     }
     fn open(&self, _: &str) -> io::Result<File> {
         Err(io::ErrorKind::NotFound.into())

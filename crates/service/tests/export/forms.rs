@@ -116,7 +116,7 @@ fn syslog_is_a_message_of_rfc_5424() {
         reason=\"default\" because=\"default: no answer in time (default/ask-all)\" rule=\"default/ask-all\" \
         revision=\"0123456789ab\" direction=\"in\" protocol=\"udp\" local=\"[2001:db8::7\\]:5353\" \
         remote=\"[fe80::1%3\\]:5353\" pid=\"4242\" heldMs=\"1203\"] blocked an unknown program from \
-        [fe80::1%3]:5353/udp by default: no answer in time (default/ask-all)"
+        fe80::1 to port 5353/udp by default: no answer in time (default/ask-all)"
     );
     let audit: Facility = "audit".parse().unwrap();
     assert!(Format::Syslog.line(&permitted(), &Origin { facility: audit, ..origin() }).starts_with("<110>1 "));
