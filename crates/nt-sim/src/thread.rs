@@ -24,13 +24,13 @@ pub(crate) struct Thread {
 
 #[cfg(not(feature = "shuttle"))]
 thread_local! {
-    static THREAD: Thread = const { Thread::NEW };
+    static THREAD: Thread = const { Thread::new() };
     static PRESENCE: Presence = Presence::enter();
 }
 
 #[cfg(feature = "shuttle")]
 shuttle::thread_local! {
-    static THREAD: Thread = Thread::NEW;
+    static THREAD: Thread = Thread::new();
     static PRESENCE: Presence = Presence::enter();
 }
 
@@ -54,13 +54,15 @@ impl Drop for Presence {
 }
 
 impl Thread {
-    const NEW: Self = Self {
-        irql: Cell::new(PASSIVE_LEVEL),
-        locks: Cell::new(0),
-        id: Cell::new(0),
-        process: Cell::new(null_mut()),
-        system: Cell::new(false),
-    };
+    const fn new() -> Self {
+        Self {
+            irql: Cell::new(PASSIVE_LEVEL),
+            locks: Cell::new(0),
+            id: Cell::new(0),
+            process: Cell::new(null_mut()),
+            system: Cell::new(false),
+        }
+    }
 
     #[inline]
     pub(crate) fn with<R>(f: impl FnOnce(&Self) -> R) -> R {
