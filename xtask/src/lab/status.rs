@@ -65,10 +65,15 @@ impl fmt::Display for Status {
             counts.collect::<Vec<_>>().join(", ")
         };
         let asked = ["asked", "permitted", "blocked", "lost", "cancelled", "waiting"];
-        let counts = ["connects", "permitted", "blocked", "pended", "completed", "reauthorized"];
+        let counts = ["connects", "syns", "permitted", "blocked", "pended", "completed", "reauthorized"];
         writeln!(f, "questions   {}", of("questions", &asked))?;
         writeln!(f, "engine      {}", of("engine/counts", &counts))?;
+        writeln!(f, "now         {}", of("engine", &["flows", "held", "closures_held"]))?;
         writeln!(f, "hooks       {}", of("hooks", &["hooked", "unhooked", "unanswered"]))?;
+        for listener in self.list("/engine/listeners") {
+            let [local, pid, held, waiting] = ["local", "pid", "held", "waiting"].map(|key| self.text(&listener, key));
+            writeln!(f, "listener    {local} of process {pid}: {held} held, {waiting} waiting to be accepted")?;
+        }
         for driver in self.list("/kernel/drivers") {
             let pool = driver["pool"].as_array().into_iter().flatten();
             let pool: u64 = pool.filter_map(|tag| tag["bytes"].as_u64()).sum();
