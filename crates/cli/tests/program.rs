@@ -66,6 +66,8 @@ fn what_needs_the_windows_driver_says_so_elsewhere() {
         &["driver", "stop"],
         &["driver", "uninstall"],
         &["driver", "status"],
+        &["driver", "doctor"],
+        &["driver", "doctor", "--purge", "--yes"],
     ] {
         let output = tollgate(args);
         assert_eq!(output.status.code(), Some(10), "{args:?}");
