@@ -15,6 +15,7 @@ mod catalog;
 mod check;
 mod demo;
 mod der;
+mod fuzz;
 mod image;
 mod inf;
 mod lab;
@@ -52,9 +53,12 @@ enum Task {
     Test,
     /// Measure, and print the numbers beside their baselines
     Bench {
-        /// What to measure: classify, matching, handoff, memory, release, rules, service; everything when not said
+        /// What to measure: classify, contention, matching, handoff, memory, packets, paths, release, rules, service; everything
+        /// when not said
         names: Vec<String>,
     },
+    /// Look for bytes that make the wire, the driver or the gate fail
+    Fuzz(fuzz::Args),
     /// The main job on real connections under Wine, ending in a table
     Demo,
     /// A Wine laboratory for any callout driver
@@ -86,6 +90,10 @@ fn run(task: Task) -> Result<ExitCode> {
         Task::Image(args) => image::run(&args)?,
         Task::Test => return Ok(test::run()),
         Task::Bench { names } => bench::run(&names)?,
+        Task::Fuzz(args) => {
+            setup::run()?;
+            fuzz::run(&args)?;
+        }
         Task::Demo => demo::run()?,
         Task::Lab(args) => lab::run(args)?,
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: what is there already is not touched; without the right to install, nothing is
 //! changed and the exact command is printed; every later task may rely on what is listed here.
-//! Neighbours: `toolchain` uses the compilers; `build`, `sign` and `lab` use the packages.
+//! Neighbours: `toolchain` uses the compilers; `build`, `sign`, `fuzz` and `lab` use the packages.
 
 use std::path::Path;
 use std::time::Duration;
@@ -40,11 +40,13 @@ const fn file(name: &'static str, path: &'static str) -> Package {
 }
 
 /// What every task together needs.
-const PACKAGES: [Package; 7] = [
+const PACKAGES: [Package; 8] = [
     program("gcc-mingw-w64-x86-64", "x86_64-w64-mingw32-gcc"),
     // Named although the compiler brings them: the lab builds C with these headers.
     file("mingw-w64-x86-64-dev", "/usr/x86_64-w64-mingw32/include/windows.h"),
     file("wine64", "/usr/lib/wine/wine64"),
+    // libFuzzer is C++.
+    program("g++", "c++"),
     program("osslsigncode", "osslsigncode"),
     program("openssl", "openssl"),
     // The lab fetches Windows programs with pip and takes them out of their wheels.

@@ -6,11 +6,13 @@
 //! Neighbours: each stage is a task of its own; `tally` counts.
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use crate::check;
+use crate::fuzz;
 use crate::inf;
 use crate::lab;
 use crate::package;
@@ -19,9 +21,16 @@ use crate::run::{Run, exists};
 use crate::setup;
 use crate::tally::Tally;
 
-/// The crates that Miri can run in a few minutes.
+/// The crates whose own tests Miri runs.
 const MIRI_PACKAGES: [&str; 2] = ["wire", "gate"];
-const MIRI_TIMEOUT: Duration = Duration::from_secs(8 * 60);
+const MIRI_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
+/// How long each fuzz target runs here; `cargo xtask fuzz` takes an hour.
+const FUZZ_SECONDS: u64 = 30;
+
+/// How many connections the soak makes here, and its seed; `cargo xtask lab soak` takes a new seed each time.
+const SOAK_CONNECTIONS: usize = 10_000;
+const SOAK_SEED: u64 = 4;
 
 /// How a stage ended.
 enum Outcome {
@@ -29,14 +38,19 @@ enum Outcome {
     Skipped(String),
 }
 
+/// A stage is a line of one of these tables and a function.
 type Stage = (&'static str, fn() -> Result<Outcome>);
 
 /// Stages that need nothing of another.
-const SOURCE_STAGES: [Stage; 4] =
-    [("check", check_source), ("host", host_tests), ("miri", miri), ("platform, wine", platform_under_wine)];
+const SOURCE_STAGES: [Stage; 3] =
+    [("check", check_source), ("host", host_tests), ("platform, wine", platform_under_wine)];
 
-/// Stages that need `dist/`.
-const PACKAGE_STAGES: [Stage; 2] = [("inf under wine", inf_under_wine), ("wine", wine)];
+/// Stages that need `dist/`. Wine leaves the processors idle for most of the time.
+const PACKAGE_STAGES: [Stage; 3] = [("inf under wine", inf_under_wine), ("wine", wine), ("soak", soak)];
+
+/// Stages that run beside those, one after the other. They print nothing while they run.
+const SIDE_STAGES: [Stage; 4] =
+    [("miri", miri), ("miri, driver", miri_driver), ("orderings", orderings), ("fuzz", fuzz_targets)];
 
 #[derive(Default)]
 struct Summary {
@@ -52,34 +66,57 @@ pub fn run() -> ExitCode {
             summary.stage(name, work);
         }
         let is_packaged = summary.stage("package", || package::run().map(|()| passed()));
+        let beside = thread::spawn(|| SIDE_STAGES.map(|(name, work)| Done::of(name, work)));
         for (name, work) in PACKAGE_STAGES {
             let no_package = || Ok(Outcome::Skipped("there is no package to test".into()));
             summary.stage(name, if is_packaged { work } else { no_package });
+        }
+        match beside.join() {
+            Ok(done) => done.into_iter().for_each(|done| summary.note(done)),
+            Err(_) => summary.note(Done::of("side stages", || bail!("they panicked"))),
         }
     }
     summary.print();
     if summary.total.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-impl Summary {
-    /// Does one stage, notes how it ended, and says whether it could be done.
-    fn stage(&mut self, name: &str, work: impl FnOnce() -> Result<Outcome>) -> bool {
-        println!("== {name}");
+/// A stage that has ended.
+struct Done {
+    name: &'static str,
+    took: Duration,
+    outcome: Result<Outcome>,
+}
+
+impl Done {
+    fn of(name: &'static str, work: impl FnOnce() -> Result<Outcome>) -> Self {
         let start = Instant::now();
         let outcome = work();
-        let is_done = outcome.is_ok();
+        Self { name, took: start.elapsed(), outcome }
+    }
+}
+
+impl Summary {
+    /// Does one stage, notes how it ended, and says whether it could be done.
+    fn stage(&mut self, name: &'static str, work: impl FnOnce() -> Result<Outcome>) -> bool {
+        println!("== {name}");
+        let done = Done::of(name, work);
+        let is_done = done.outcome.is_ok();
+        self.note(done);
+        is_done
+    }
+
+    fn note(&mut self, Done { name, took, outcome }: Done) {
         let (text, tally) = match outcome {
             Ok(Outcome::Ran(tally)) => (tally.to_string(), tally),
             Ok(Outcome::Skipped(why)) => (format!("skipped: {why}"), Tally { skipped: 1, ..Tally::default() }),
             Err(error) => {
-                eprintln!("error: {error:#}");
+                eprintln!("error: {name}: {error:#}");
                 ("FAILED".to_owned(), Tally::of(false))
             }
         };
-        println!("   {text}");
-        self.lines.push(format!("{name:<16} {:>8}  {text}", seconds(start.elapsed())));
+        println!("   {name}: {text}");
+        self.lines.push(format!("{name:<16} {:>8}  {text}", seconds(took)));
         self.total += tally;
-        is_done
     }
 
     fn print(&self) {
@@ -104,21 +141,55 @@ fn host_tests() -> Result<Outcome> {
 
 /// Looks for undefined behaviour in what any platform can run.
 fn miri() -> Result<Outcome> {
+    let packages = MIRI_PACKAGES.iter().flat_map(|package| ["--package", package]);
+    under_miri(|run| run.arg("--lib").args(packages).log("test-miri"))
+}
+
+/// The same in the driver, its kernel half included, on the emulators: `e2e/tests/soundness.rs` says which stories and why.
+fn miri_driver() -> Result<Outcome> {
+    under_miri(|run| {
+        run.args(["--package", "e2e", "--no-default-features", "--test", "soundness"])
+            // The emulators hand out handles as numbers.
+            .env("MIRIFLAGS", "-Zmiri-permissive-provenance")
+            .log("test-miri-driver")
+    })
+}
+
+fn under_miri(what: impl FnOnce(Run) -> Run) -> Result<Outcome> {
     if !exists("rustup") {
         return Ok(Outcome::Skipped("rustup is not installed".into()));
     }
-    let nightly = |args: &[&str]| {
+    let nightly = || {
         Run::new("rustup")
             .args(["run", "nightly", "cargo", "miri"])
-            .args(args)
             .env_remove("RUSTUP_TOOLCHAIN")
             .env_remove("CARGO")
+            .timeout(MIRI_TIMEOUT)
     };
-    if !nightly(&["--version"]).log("miri-version").output()?.success {
+    if !nightly().arg("--version").log("miri-version").output()?.success {
         return Ok(Outcome::Skipped("no nightly toolchain with miri and rust-src".into()));
     }
-    let packages = MIRI_PACKAGES.iter().flat_map(|package| ["--package", package]);
-    counted(nightly(&["test", "--lib"]).args(packages).timeout(MIRI_TIMEOUT).log("test-miri"))
+    counted(what(nightly().arg("test")))
+}
+
+/// Threads through the driver in every order that chance finds.
+fn orderings() -> Result<Outcome> {
+    let run = Run::new("cargo").args(["test", "--package", "e2e", "--no-default-features", "--features", "shuttle"]);
+    counted(run.args(["--test", "orderings", "--locked"]).log("test-orderings"))
+}
+
+/// Each target for a short while.
+fn fuzz_targets() -> Result<Outcome> {
+    fuzz::build()?;
+    let mut tally = Tally::default();
+    for target in fuzz::TARGETS {
+        let result = fuzz::fuzz(target, FUZZ_SECONDS);
+        if let Err(error) = &result {
+            eprintln!("{error:#}");
+        }
+        tally += Tally::of(result.is_ok());
+    }
+    Ok(Outcome::Ran(tally))
 }
 
 /// The half of `platform` that the host does not run.
@@ -134,6 +205,13 @@ fn inf_under_wine() -> Result<Outcome> {
 /// Real programs' connections through the shipped files.
 fn wine() -> Result<Outcome> {
     lab::test().map(Outcome::Ran)
+}
+
+/// Very many connections through driver and service, while the service is killed.
+fn soak() -> Result<Outcome> {
+    let report = lab::soak::soak(SOAK_SEED, SOAK_CONNECTIONS)?;
+    println!("  {report}");
+    report.verdict().map(|()| passed())
 }
 
 /// Runs `cargo test` and counts; a failure that is no test's is one more failure.
@@ -158,8 +236,6 @@ fn failures(output: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::bail;
-
     use super::*;
 
     #[test]

@@ -13,8 +13,8 @@ use crate::run::Run;
 
 /// What a crate may import of ours, other than in its tests. The emulators know Windows and not
 /// us; `gate` knows us and not Windows; nobody imports `driver`, `service`, `cli` or an emulator,
-/// but `e2e` and the laboratory.
-const MAY_IMPORT: [(&str, &[&str]); 21] = [
+/// but `e2e`, `fuzz` and the laboratory.
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("wire", &[]),
     ("gate", &["wire"]),
     ("nt-sys", &[]),
@@ -31,6 +31,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
         "e2e",
         &["wire", "gate", "nt-sys", "nt", "driver", "nt-sim", "wfp-sim", "platform", "rules", "control", "service"],
     ),
+    ("fuzz", &["wire", "gate", "nt-sim", "e2e"]),
     ("lab-crowd", &[]),
     ("lab-fwpkclnt", &["nt-sys", "wfp-sim", "lab-shim", "lab-sockets"]),
     ("lab-shim", &["nt-sys", "lab-sockets"]),

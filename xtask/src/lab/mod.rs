@@ -105,9 +105,11 @@ Example:\n  cargo xtask lab run -- node -e \"require('net').connect(80, '127.0.0
     /// Build the C driver of docs/lab.md
     Example,
     /// Connect through driver and service while the service is killed again and again
-    #[command(after_help = "Each connection must end as its rule says, or as the fallback while no service is attached.
+    #[command(
+        after_help = "Each connection must end as its rule says, or as the fallback while no service is attached.
 Needs dist/ (`cargo xtask package`). The seed is printed; the same seed kills after the same times.
-Example:\n  cargo xtask lab soak --seed 7 --connections 2000")]
+Example:\n  cargo xtask lab soak --seed 7 --connections 2000"
+    )]
     Soak(soak::Args),
     /// Run the lab's own tests
     #[command(after_help = "Example:\n  cargo xtask lab test ipv6")]

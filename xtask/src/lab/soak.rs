@@ -93,7 +93,7 @@ pub fn run(args: &Args) -> Result<()> {
     println!("  seed {seed}");
     let report = soak(seed, args.connections)?;
     println!("  {report}");
-    if report.wrong.is_empty() { Ok(()) } else { bail!("{}", report.wrong.join("\n")) }
+    report.verdict()
 }
 
 /// Does it in a lab of its own.
@@ -104,6 +104,7 @@ pub fn soak(seed: u64, connections: usize) -> Result<Report> {
     let result = in_lab(&stand, &steady, seed, connections)
         .with_context(|| format!("to repeat: cargo xtask lab soak --seed {seed} --connections {connections}"));
     let counters = stand.counters();
+    let journal = stand.lab.journal();
     let mut report = result?;
     let counters = counters?;
     if !counters.balance() || counters.pended > 0 {
@@ -112,7 +113,7 @@ pub fn soak(seed: u64, connections: usize) -> Result<Report> {
     let status = stand.lab.down()?;
     report.wrong.extend(status.violations().iter().map(ToString::to_string));
     if status.let_through() > 0 {
-        report.wrong.push(format!("{} calls went past the engine", status.let_through()));
+        report.wrong.push(format!("{} calls went past the engine:\n{journal}", status.let_through()));
     }
     Ok(report)
 }
@@ -155,6 +156,11 @@ fn in_lab(stand: &Stand, steady: &Path, seed: u64, connections: usize) -> Result
 }
 
 impl Report {
+    /// An error that lists what was wrong, if anything was.
+    pub fn verdict(&self) -> Result<()> {
+        if self.wrong.is_empty() { Ok(()) } else { bail!("{}", self.wrong.join("\n")) }
+    }
+
     /// One line of the program: `ADDRESS BEGAN ENDED HOW`.
     fn judge(&mut self, line: &str, fallback: &str, outages: &[Outage]) -> Result<()> {
         let words: Vec<&str> = line.split_whitespace().collect();
