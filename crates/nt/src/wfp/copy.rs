@@ -35,14 +35,14 @@ impl Classify<'_> {
 
     /// What keeping the packets would take of the pool.
     pub fn packet_bytes(&self) -> u32 {
-        let Some((control, included_header)) = self.control_data().zip(self.included_header()) else { return u32::MAX };
-        let headers = match self.direction() {
+        let direction = self.direction();
+        let Some((control, header)) = self.attachments(direction) else { return u32::MAX };
+        let headers = match direction {
             Direction::Inbound => self.header_sizes().map_or(0, |(ip, transport)| ip.saturating_add(transport)),
             Direction::Outbound => 0,
         };
         let size = |buffer: NonNull<NET_BUFFER>| {
-            let data = data_length(buffer).saturating_add(headers);
-            let sizes = Sizes { control: control.len() as u32, included_header: included_header.len() as u32, data };
+            let sizes = Sizes::of(control, header, data_length(buffer).saturating_add(headers));
             u32::try_from(sizes.total()).unwrap_or(u32::MAX)
         };
         self.net_buffers().map(size).fold(0, u32::saturating_add)
@@ -78,16 +78,9 @@ impl Classify<'_> {
     }
 
     fn copy(&self, buffer: NonNull<NET_BUFFER>, facts: Facts, tag: Tag) -> Result<Packet> {
-        let outbound = matches!(facts.way, Way::Send { .. });
-        let control = self.control_data().filter(|_| outbound);
-        let header = self.included_header().filter(|_| outbound);
-        let (control, header) = match outbound {
-            true => control.zip(header).ok_or(Status::INVALID_BUFFER_SIZE)?,
-            false => (&[][..], &[][..]),
-        };
+        let (control, header) = self.attachments(self.direction()).ok_or(Status::INVALID_BUFFER_SIZE)?;
         let data = data_length(buffer);
-        let sizes = Sizes { control: control.len() as u32, included_header: header.len() as u32, data };
-        let mut packet = Packet::new(facts, sizes, tag)?;
+        let mut packet = Packet::new(facts, Sizes::of(control, header, data), tag)?;
         packet.put_attachments(control, header);
         let to = packet.data();
         // SAFETY: the engine's packet is valid for the classify; the storage has `data` bytes.
@@ -118,6 +111,14 @@ impl Classify<'_> {
         let (interface, sub_interface) =
             values.interface_index.zip(values.sub_interface_index).ok_or(Status::INVALID_PARAMETER)?;
         Ok((Way::Receive { interface, sub_interface }, headers.ok_or(Status::INVALID_BUFFER_SIZE)?))
+    }
+
+    /// What goes with an outbound packet beside its data: control data, and a header that the program made.
+    fn attachments(&self, direction: Direction) -> Option<(&[u8], &[u8])> {
+        match direction {
+            Direction::Outbound => self.control_data().zip(self.included_header()),
+            Direction::Inbound => Some((&[], &[])),
+        }
     }
 
     /// Which way the packet goes; when nothing says so, the way that the layer authorizes.

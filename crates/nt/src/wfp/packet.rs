@@ -75,6 +75,11 @@ pub(super) struct Sizes {
 }
 
 impl Sizes {
+    pub(super) fn of(control: &[u8], included_header: &[u8], data: u32) -> Self {
+        let len = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+        Self { control: len(control), included_header: len(included_header), data }
+    }
+
     /// Size of the allocation.
     pub(super) fn total(self) -> usize {
         self.data_at() + self.data as usize
@@ -256,5 +261,25 @@ impl Drop for Packets {
     /// `<= DISPATCH_LEVEL`, and better with no lock held: each packet is freed.
     fn drop(&mut self) {
         while self.pop_front().is_some() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ALIGNMENT, MAX_DATA, OVERHEAD, Sizes};
+
+    #[test]
+    fn everything_beside_the_bytes_is_at_most_256() {
+        for (control, header) in [(0, 0), (1, 0), (0, 20), (40, 60), (4096, 4096)] {
+            let sizes = Sizes::of(&[0; 4096][..control], &[0; 4096][..header], MAX_DATA);
+            let bytes = control + header + MAX_DATA as usize;
+            assert!((bytes..=bytes + 256).contains(&sizes.total()), "{control} {header}");
+            assert!(sizes.data_at() >= OVERHEAD + control + header && sizes.data_at().is_multiple_of(ALIGNMENT));
+        }
+    }
+
+    #[test]
+    fn a_length_that_is_no_length_is_not_made_small() {
+        assert!(Sizes::of(&[], &[], u32::MAX).total() > u32::MAX as usize);
     }
 }
