@@ -58,7 +58,8 @@ pub struct Settings {
     pub hold: u16,
     /// How long a connection may be held, in milliseconds: [`Settings::DEADLINE_MS`].
     pub deadline_ms: u32,
-    /// How many connections may be held at once: [`Settings::PENDED`].
+    /// How many connections may be held at once: [`Settings::PENDED`]. Inbound ones are held only while less than half of
+    /// them are in use, so that remotes cannot keep this machine's own from being held.
     pub max_pended: u32,
     /// How many of them may belong to one process: 1 to `max_pended`.
     pub max_pended_per_process: u32,
@@ -67,7 +68,7 @@ pub struct Settings {
     /// The number of the ruleset in force. Verdicts cached under another epoch are not used.
     pub epoch: u32,
     /// How many bytes of packets may be kept for held operations: [`Settings::PACKET_BYTES`]. An operation whose first
-    /// packet has no room is not held.
+    /// packet has no room is not held. For inbound ones there is room in the first half only.
     pub max_packet_bytes: u32,
     /// How many of them for one operation: 0 to `max_packet_bytes`.
     pub max_packet_bytes_per_operation: u32,
