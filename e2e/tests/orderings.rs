@@ -109,6 +109,10 @@ impl Scene {
         let stats = self.service.stats();
         assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
         drop(attempt);
+        self.close();
+    }
+
+    fn close(self) {
         self.service.close();
         drop(self.program);
         self.machine.shutdown();
@@ -131,7 +135,7 @@ fn a_connection_that_is_answered_while_its_socket_closes() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
-        together!(|| drop(scene.permit(id)), || attempt.connect.close());
+        together!(|| _ = scene.permit(id), || attempt.connect.close());
         scene.end(attempt, &[Outcome::Connected, Outcome::Closed]);
     });
 }
@@ -142,7 +146,7 @@ fn a_connection_that_is_answered_twice() {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
         let accepted = AtomicUsize::new(0);
-        let answer = || drop(accepted.fetch_add(usize::from(scene.permit(id)), Ordering::SeqCst));
+        let answer = || _ = accepted.fetch_add(usize::from(scene.permit(id)), Ordering::SeqCst);
         together!(answer, answer);
         assert_eq!(accepted.into_inner(), 1, "one of them decided");
         scene.end(attempt, &[Outcome::Connected]);
@@ -154,7 +158,7 @@ fn a_connection_that_is_answered_at_its_deadline() {
     explore(|| {
         let scene = Scene::new();
         let (attempt, id) = scene.hold("192.0.2.1:443");
-        together!(|| drop(scene.permit(id)), || scene.machine.advance(DEADLINE_MS + 50));
+        together!(|| _ = scene.permit(id), || scene.machine.advance(DEADLINE_MS + 50));
         scene.end(attempt, &[Outcome::Connected, BLOCKED]);
     });
 }
@@ -236,5 +240,63 @@ fn a_connection_that_is_held_while_its_socket_closes_and_the_driver_unloads() {
         assert!([Outcome::Closed, BLOCKED].contains(&attempt.connect.outcome()), "{:?}", attempt.connect);
         drop((late, attempt, program));
         machine.shutdown();
+    });
+}
+
+#[test]
+fn a_first_packet_that_is_permitted_while_another_follows() {
+    explore(|| {
+        let scene = Scene::new();
+        let engine = scene.machine.engine();
+        let socket = scene.program.udp(engine, false);
+        let remote = "192.0.2.1:53".parse().expect("an address");
+        socket.send_bytes(remote, b"one");
+        scene.machine.settle();
+        let id = scene.service.take_held().id();
+        together!(|| _ = scene.permit(id), || _ = socket.send_bytes(remote, b"two"));
+        scene.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
+        let wired = engine.wire().len();
+        // The second may have been held anew, and nobody answered.
+        assert!((1..=2).contains(&wired), "{wired} packets left, the first of them once");
+        let stats = scene.service.stats();
+        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
+        drop(socket);
+        scene.close();
+    });
+}
+
+#[test]
+fn a_first_packet_that_is_permitted_while_its_socket_closes() {
+    explore(|| {
+        let scene = Scene::new();
+        let socket = scene.program.udp(scene.machine.engine(), false);
+        socket.send_bytes("192.0.2.1:53".parse().expect("an address"), b"one");
+        scene.machine.settle();
+        let id = scene.service.take_held().id();
+        together!(|| _ = scene.permit(id), || socket.close());
+        scene.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
+        assert!(scene.machine.engine().wire().len() <= 1, "it left once, or with its socket");
+        let stats = scene.service.stats();
+        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
+        drop(socket);
+        scene.close();
+    });
+}
+
+#[test]
+fn a_connection_that_comes_in_and_is_permitted_while_its_listener_closes() {
+    explore(|| {
+        let scene = Scene::new();
+        let listener = scene.program.listen(scene.machine.engine(), "0.0.0.0:80");
+        let accept = listener.syn_from("192.0.2.7:40000".parse().expect("an address"));
+        scene.machine.settle();
+        let id = scene.service.take_held().id();
+        together!(|| _ = scene.permit(id), || listener.close());
+        scene.machine.advance(u64::from(gate::GRACE_MS) + 2 * DEADLINE_MS);
+        assert_ne!(accept.fate(), e2e::SynFate::Held);
+        let stats = scene.service.stats();
+        assert_eq!((stats.pended, stats.kept_packets), (0, 0), "{stats:?}");
+        drop((accept, listener));
+        scene.close();
     });
 }

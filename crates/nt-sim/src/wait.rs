@@ -17,7 +17,7 @@ use nt_sys::types::DISPATCH_LEVEL;
 
 use crate::clock::{self, SECOND};
 use crate::global::Global;
-use crate::{io, ke, ps, rules, thread, verifier};
+use crate::{io, ke, point, ps, rules, thread, verifier};
 
 /// How long a thread that is not blocked may take before it counts as one that never will be.
 const HANG: Duration = Duration::from_secs(5);
@@ -72,6 +72,8 @@ pub(crate) fn until(deadline: Option<u64>, what: &str, mut ready: impl FnMut() -
     let horizon = clock::now().saturating_add(HORIZON);
     let mut patience = PATIENCE;
     loop {
+        // Who waits leaves the others their turn, whether or not the machine has heard of them.
+        point::give_way();
         let seen = bell().changes;
         if verifier::stopped() {
             ps::exit_if_system_thread();
@@ -183,7 +185,7 @@ fn sleep(seen: u64, _limit: Duration) -> bool {
     // Explored threads share one host thread, so nobody really sleeps; and there is no real time, only turns.
     const TURNS: usize = 100;
     (0..TURNS).any(|_| {
-        crate::point::give_way();
+        point::give_way();
         bell().changes != seen
     })
 }
