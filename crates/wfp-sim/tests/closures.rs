@@ -7,8 +7,11 @@ use nt_sys::fwpm::*;
 use nt_sys::fwps::*;
 use nt_sys::status::*;
 use nt_sys::types::GUID;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use wfp_sim::{AcceptEndpoint, CloseWhilePended, Connect, ConnectSpec, Engine, Knobs, Outcome, ProcessSpec, SynFate};
+use wfp_sim::{
+    AcceptEndpoint, CloseWhilePended, Config, Connect, ConnectSpec, Engine, Knobs, Outcome, ProcessSpec, SynFate,
+};
 
 const PEER: &str = "198.51.100.7:40000";
 const WEB: &str = "0.0.0.0:80";
@@ -423,7 +426,7 @@ fn a_closure_left_pended_is_found() {
         bench.connect().close();
         assert_eq!(violation(|| fake.unregister()), "V-PEND-02");
     }
-    let engine = Engine::boot(wfp_sim::Config::default(), wfp_sim::TestHost::new());
+    let engine = Engine::boot(Config::default(), wfp_sim::TestHost::new());
     let session = Session::open(0).unwrap();
     let fake = Fake::register(fresh_key(), 0, |call| {
         call.pend_classify().release();
@@ -504,6 +507,73 @@ fn a_socket_may_be_closed_inside_its_completion() {
         bench.host.run_deferred();
         assert_eq!(bench.engine.snapshot().flows, 0);
     });
+}
+
+// A socket that closes while its classify runs on another thread is reported closed after that, and what it held is known.
+#[test]
+fn closing_waits_for_a_classify_on_another_thread() {
+    each_knob(|mut bench| {
+        let holder = Holder::default();
+        let closure = holder.closures(&mut bench);
+        let closer = Arc::new(Mutex::new(None));
+        let (keep, closer_then, process) = (holder.clone(), Arc::clone(&closer), bench.process.clone());
+        bench.callout_at(100, CONNECT_V4, move |call| {
+            let process = process.clone();
+            *closer_then.lock().unwrap() = Some(std::thread::spawn(move || process.kill()));
+            (0..20).for_each(|_| std::thread::yield_now());
+            assert_eq!(keep.closures.lock().unwrap().len(), 0, "the endpoint stays while it is authorized");
+            keep.operations.lock().unwrap().push(call.pend());
+        });
+        let connect = bench.connect();
+        closer.lock().unwrap().take().unwrap().join().unwrap();
+        assert_eq!((connect.outcome(), closure.calls()), (Outcome::Closed, 1));
+        holder.complete();
+        holder.take_closure().end();
+        bench.host.run_deferred();
+        assert_eq!(bench.engine.snapshot().flows, 0);
+    });
+}
+
+// E89: as many closures as authorizations and listeners, whatever became of them
+#[test]
+fn every_authorization_is_followed_by_one_closure() {
+    for seed in 1..=50 {
+        let mut bench = Bench::with(Config { seed, ..Config::default() });
+        let holder = Holder::default();
+        let closure = bench.watch(CLOSURE_V4);
+        let fakes = [CONNECT_V4, ACCEPT_V4].map(|layer| {
+            let (keep, turn) = (holder.clone(), AtomicU64::new(seed));
+            bench.callout_at(100, layer, move |call| {
+                if call.is_reauthorization() {
+                    return call.permit();
+                }
+                match turn.fetch_add(1, Ordering::SeqCst) % 3 {
+                    0 => call.permit(),
+                    1 => call.block(),
+                    _ => {
+                        let context = call.pend();
+                        keep.operations.lock().unwrap().push(context);
+                    }
+                }
+            })
+        });
+        let listeners = ["0.0.0.0:80", "0.0.0.0:81"].map(|local| bench.listen(local));
+        for n in 0..12 {
+            listeners[n % 2].syn_from(addr(&format!("198.51.100.7:{}", n + 1)));
+            bench.connect_to("127.0.0.1:80").close();
+            bench.connect().close();
+            drop(listeners[0].accept().filter(|_| n % 3 == 0));
+        }
+        holder.complete();
+        listeners.iter().for_each(wfp_sim::Listener::close);
+        bench.host.run_deferred();
+        let authorized = |fake: &Fake| fake.seen().iter().filter(|seen| !seen.is_reauthorization()).count();
+        assert_eq!(closure.calls(), fakes.iter().map(|fake| authorized(fake)).sum::<usize>() + listeners.len());
+        let mut endpoints: Vec<u64> = closure.seen().iter().map(|seen| seen.endpoint).collect();
+        endpoints.sort_unstable();
+        endpoints.dedup();
+        assert_eq!(endpoints.len(), closure.calls(), "each endpoint once");
+    }
 }
 
 // Two threads: one completes what it took out before the socket closed, the other closes it.
