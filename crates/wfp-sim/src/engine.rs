@@ -62,6 +62,11 @@ impl Engine {
         self.machine.network.wire()
     }
 
+    /// The same, and forgets them.
+    pub fn take_wire(&self) -> Vec<Wired> {
+        self.machine.network.take_wire()
+    }
+
     /// How many net buffer lists drivers have: allocated, cloned, or kept from the stack by a reference.
     pub fn outstanding_packets(&self) -> usize {
         self.machine.lists.outstanding()

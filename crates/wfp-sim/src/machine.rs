@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::events::Events;
 use crate::host::{Host, Violation};
 use crate::inject::Injection;
-use crate::ndis::Lists;
+use crate::ndis::{Broken, Lists};
 use crate::status::TotalCounters;
 use crate::sync::{Lock, SharedLock};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -109,6 +109,14 @@ impl Machine {
     pub fn bugcheck(&self, rule: &'static str, detail: String) -> ! {
         self.crashed.store(true, Ordering::SeqCst);
         self.host.bugcheck(Violation { rule, detail })
+    }
+
+    /// The same, when a rule was broken on the way.
+    pub fn obey<T>(&self, done: Result<T, Broken>) -> T {
+        match done {
+            Ok(value) => value,
+            Err((rule, what)) => self.bugcheck(rule, what),
+        }
     }
 
     /// Records a rule that Windows does not enforce.

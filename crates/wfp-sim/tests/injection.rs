@@ -417,7 +417,7 @@ fn destroying_a_handle_from_a_completion_function_is_reported() {
 fn a_list_that_is_on_its_way_is_left_alone() {
     for (misuse, rule) in [
         (
-            (|kit, list| drop(kit.injector.send_list(kit.socket.endpoint(), remote().ip(), list))) as fn(&Kit, List),
+            (|kit, list| kit.injector.send_list(kit.socket.endpoint(), remote().ip(), list)) as fn(&Kit, List),
             "V-INJ-03",
         ),
         (|_, list| list.free(), "V-NBL-04"),

@@ -277,6 +277,7 @@ fn a_list_of_a_driver_is_freed_once_and_before_its_pool() {
     own.free();
     assert_eq!(bench.engine.outstanding_packets(), 0);
     pool.free();
+    drop(bench);
     for (misuse, rule) in [
         (
             (|own, _| {

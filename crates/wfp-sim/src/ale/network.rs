@@ -97,6 +97,10 @@ impl Network {
         });
     }
 
+    pub fn take_wire(&self) -> Vec<Wired> {
+        std::mem::take(&mut self.wire.hold())
+    }
+
     pub fn wire(&self) -> Vec<Wired> {
         self.wire.hold().clone()
     }

@@ -116,13 +116,16 @@ pub unsafe extern "system-unwind" fn FwpsPendOperation0(
 }
 
 /// # Safety
-/// None: the context is only looked up, and the packet not yet used.
+/// None: the context and the list are looked up.
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn FwpsCompleteOperation0(
     completion_context: HANDLE,
-    _net_buffer_list: *mut NET_BUFFER_LIST,
+    net_buffer_list: *mut NET_BUFFER_LIST,
 ) {
     let machine = enter("FwpsCompleteOperation0", DISPATCH_LEVEL);
+    if !net_buffer_list.is_null() {
+        machine.obey(machine.lists.travel(net_buffer_list));
+    }
     machine.ale.complete(&machine, number(completion_context));
 }
 

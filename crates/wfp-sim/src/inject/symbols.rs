@@ -7,7 +7,7 @@ use crate::ale::Injectable;
 use crate::api::{enter, handle, number};
 use crate::classify::frames;
 use crate::machine::Machine;
-use crate::ndis::{Broken, Injected, ListPtr};
+use crate::ndis::{Injected, ListPtr};
 use crate::packet::Packet;
 use nt_sys::fwps::*;
 use nt_sys::ndis::NET_BUFFER_LIST;
@@ -16,13 +16,6 @@ use nt_sys::types::{DISPATCH_LEVEL, HANDLE, NTSTATUS, PASSIVE_LEVEL};
 use std::ffi::c_void;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-fn obey<T>(machine: &Machine, done: Result<T, Broken>) -> T {
-    match done {
-        Ok(value) => value,
-        Err((rule, what)) => machine.bugcheck(rule, what),
-    }
-}
 
 /// # Safety
 /// `injection_handle` is null or writable.
@@ -67,7 +60,7 @@ pub unsafe extern "system-unwind" fn FwpsInjectionHandleDestroy0(injection_handl
     if is_in_completion() || frames::is_in_classify() {
         machine.bugcheck("V-INJ-05", format!("injection handle {handle:#x} destroyed inside what it waits for"));
     }
-    obey(&machine, machine.injection.close(handle));
+    machine.obey(machine.injection.close(handle));
     while let Some(job) = machine.injection.next_of(handle) {
         run(&machine, job);
     }
@@ -88,8 +81,8 @@ pub unsafe extern "system-unwind" fn FwpsQueryPacketInjectionState0(
 ) -> FWPS_PACKET_INJECTION_STATE {
     let machine = enter("FwpsQueryPacketInjectionState0", DISPATCH_LEVEL);
     let own = number(injection_handle);
-    obey(&machine, machine.injection.check(own));
-    let travel = obey(&machine, machine.lists.travel(net_buffer_list));
+    machine.obey(machine.injection.check(own));
+    let travel = machine.obey(machine.lists.travel(net_buffer_list));
     let Some(&(_, context)) = travel.injected_by.iter().rev().find(|(by, _)| *by == own) else {
         let is_foreign = travel.injected_by.iter().any(|(by, _)| *by != 0);
         return if is_foreign { FWPS_PACKET_INJECTED_BY_OTHER } else { FWPS_PACKET_NOT_INJECTED };
@@ -202,7 +195,7 @@ fn inject(
     order: Order,
     read: impl FnOnce(&Injected) -> Option<Injectable>,
 ) -> NTSTATUS {
-    if let Err(status) = obey(machine, machine.injection.begin(order.handle, order.family)) {
+    if let Err(status) = machine.obey(machine.injection.begin(order.handle, order.family)) {
         return status;
     }
     if machine.host.should_fail(function) {
@@ -212,7 +205,7 @@ fn inject(
     if machine.host.spin_locks_held() > 0 {
         machine.warn("V-INJ-08", format!("{function} was called with a spin lock held"));
     }
-    let mut injected = obey(machine, machine.lists.begin_injection(order.list));
+    let mut injected = machine.obey(machine.lists.begin_injection(order.list));
     injected.travel.injected_by.push((order.handle, order.context));
     let Some(what) = read(&injected) else {
         machine.bugcheck("V-INJ-06", format!("{function}: these bytes are not a packet: {:02x?}", injected.data));

@@ -192,6 +192,9 @@ impl Lists {
 
     /// Checks that a callout left a lent list as it was.
     pub fn check_lent(&self, list: *const c_void) -> Result<(), Broken> {
+        if list.is_null() {
+            return Ok(());
+        }
         let table = self.0.hold();
         let Some(list) = table.lists.get(&list.addr()) else { return Ok(()) };
         let windows = buffers(list.address.0).into_iter().map(|buffer| {

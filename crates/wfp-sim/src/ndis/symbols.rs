@@ -2,10 +2,9 @@
 
 #![expect(unsafe_code, reason = "defines C symbols")]
 
+use super::ListPtr;
 use super::buffer;
-use super::{Broken, ListPtr};
 use crate::api::enter;
-use crate::machine::Machine;
 use nt_sys::fwps::{FWPS_PACKET_LIST_INFORMATION_QUERY_INBOUND, FWPS_PACKET_LIST_INFORMATION0};
 use nt_sys::io::DRIVER_OBJECT;
 use nt_sys::mdl::MDL;
@@ -17,13 +16,6 @@ use std::ptr;
 
 /// `NDIS_STATUS_RESOURCES`.
 const NDIS_STATUS_RESOURCES: NDIS_STATUS = STATUS_INSUFFICIENT_RESOURCES;
-
-fn obey<T>(machine: &Machine, done: Result<T, Broken>) -> T {
-    match done {
-        Ok(value) => value,
-        Err((rule, what)) => machine.bugcheck(rule, what),
-    }
-}
 
 /// # Safety
 /// None: the driver object is not looked into.
@@ -45,7 +37,7 @@ pub unsafe extern "system-unwind" fn NdisAllocateGenericObject(
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn NdisFreeGenericObject(object: NDIS_HANDLE) {
     let machine = enter("NdisFreeGenericObject", PASSIVE_LEVEL);
-    obey(&machine, machine.lists.free_object(object));
+    machine.obey(machine.lists.free_object(object));
 }
 
 /// # Safety
@@ -78,7 +70,7 @@ pub unsafe extern "system-unwind" fn NdisAllocateNetBufferListPool(
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn NdisFreeNetBufferListPool(pool: NDIS_HANDLE) {
     let machine = enter("NdisFreeNetBufferListPool", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.free_pool(pool));
+    machine.obey(machine.lists.free_pool(pool));
 }
 
 /// # Safety
@@ -92,7 +84,7 @@ pub unsafe extern "system-unwind" fn NdisGetDataBuffer(
     align_offset: u32,
 ) -> *mut c_void {
     let machine = enter("NdisGetDataBuffer", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.check_buffer(net_buffer));
+    machine.obey(machine.lists.check_buffer(net_buffer));
     if machine.host.should_fail("NdisGetDataBuffer") {
         return ptr::null_mut();
     }
@@ -140,7 +132,7 @@ pub unsafe extern "system-unwind" fn NdisRetreatNetBufferDataStart(
     if machine.host.should_fail("NdisRetreatNetBufferDataStart") {
         return NDIS_STATUS_RESOURCES;
     }
-    obey(&machine, machine.lists.retreat(net_buffer, delta as usize, backfill as usize));
+    machine.obey(machine.lists.retreat(net_buffer, delta as usize, backfill as usize));
     STATUS_SUCCESS
 }
 
@@ -154,7 +146,7 @@ pub unsafe extern "system-unwind" fn NdisAdvanceNetBufferDataStart(
     _free: Option<NET_BUFFER_FREE_MDL_HANDLER>,
 ) {
     let machine = enter("NdisAdvanceNetBufferDataStart", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.advance(net_buffer, delta as usize, free_mdl != 0));
+    machine.obey(machine.lists.advance(net_buffer, delta as usize, free_mdl != 0));
 }
 
 /// # Safety
@@ -178,7 +170,7 @@ pub unsafe extern "system-unwind" fn FwpsAllocateNetBufferAndNetBufferList0(
     }
     // SAFETY: by contract.
     let made = unsafe { machine.lists.make(pool, mdl_chain, data_offset as usize, data_length) };
-    let ListPtr(list) = obey(&machine, made);
+    let ListPtr(list) = machine.obey(made);
     // SAFETY: by contract writable.
     unsafe { net_buffer_list.write(list) };
     STATUS_SUCCESS
@@ -189,7 +181,7 @@ pub unsafe extern "system-unwind" fn FwpsAllocateNetBufferAndNetBufferList0(
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn FwpsFreeNetBufferList0(net_buffer_list: *mut NET_BUFFER_LIST) {
     let machine = enter("FwpsFreeNetBufferList0", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.free_made(net_buffer_list));
+    machine.obey(machine.lists.free_made(net_buffer_list));
 }
 
 /// # Safety
@@ -206,7 +198,7 @@ pub unsafe extern "system-unwind" fn FwpsAllocateCloneNetBufferList0(
     if machine.host.should_fail("FwpsAllocateCloneNetBufferList0") {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
-    let ListPtr(list) = obey(&machine, machine.lists.clone_of(original, list_pool));
+    let ListPtr(list) = machine.obey(machine.lists.clone_of(original, list_pool));
     // SAFETY: by contract writable.
     unsafe { clone.write(list) };
     STATUS_SUCCESS
@@ -217,7 +209,7 @@ pub unsafe extern "system-unwind" fn FwpsAllocateCloneNetBufferList0(
 #[unsafe(no_mangle)]
 pub unsafe extern "system-unwind" fn FwpsFreeCloneNetBufferList0(net_buffer_list: *mut NET_BUFFER_LIST, _flags: u32) {
     let machine = enter("FwpsFreeCloneNetBufferList0", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.free_clone(net_buffer_list));
+    machine.obey(machine.lists.free_clone(net_buffer_list));
 }
 
 /// # Safety
@@ -228,7 +220,7 @@ pub unsafe extern "system-unwind" fn FwpsReferenceNetBufferList0(
     _intend_to_modify: BOOLEAN,
 ) {
     let machine = enter("FwpsReferenceNetBufferList0", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.reference(net_buffer_list));
+    machine.obey(machine.lists.reference(net_buffer_list));
 }
 
 /// # Safety
@@ -239,7 +231,7 @@ pub unsafe extern "system-unwind" fn FwpsDereferenceNetBufferList0(
     _dispatch_level: BOOLEAN,
 ) {
     let machine = enter("FwpsDereferenceNetBufferList0", DISPATCH_LEVEL);
-    obey(&machine, machine.lists.dereference(net_buffer_list));
+    machine.obey(machine.lists.dereference(net_buffer_list));
 }
 
 /// # Safety
@@ -251,7 +243,7 @@ pub unsafe extern "system-unwind" fn FwpsGetPacketListSecurityInformation0(
     packet_info: *mut FWPS_PACKET_LIST_INFORMATION0,
 ) -> NTSTATUS {
     let machine = enter("FwpsGetPacketListSecurityInformation0", DISPATCH_LEVEL);
-    let travel = obey(&machine, machine.lists.travel(packet_list));
+    let travel = machine.obey(machine.lists.travel(packet_list));
     if machine.host.should_fail("FwpsGetPacketListSecurityInformation0") {
         return STATUS_INSUFFICIENT_RESOURCES;
     }
