@@ -37,8 +37,8 @@ pub(super) unsafe fn window(buffer: *mut NET_BUFFER) -> Window {
 /// `buffer` is a net buffer with a chain of descriptor lists.
 pub(super) unsafe fn pieces(buffer: *mut NET_BUFFER) -> Option<Vec<(*mut u8, usize)>> {
     // SAFETY: by contract.
-    let (mut mdl, mut skip, mut left) =
-        unsafe { ((*buffer).MdlChain, (*buffer).DataOffset as usize, (*buffer).stDataLength) };
+    let record = unsafe { buffer.read() };
+    let (mut mdl, mut skip, mut left) = (record.MdlChain, record.DataOffset as usize, record.stDataLength);
     let mut pieces = Vec::new();
     while left > 0 {
         // SAFETY: null, or the next list of the chain.

@@ -229,7 +229,8 @@ impl Lists {
     }
 
     pub(super) fn free_pool(&self, pool: NDIS_HANDLE) -> Result<(), Broken> {
-        match self.0.hold().pools.remove(&pool.addr()) {
+        let removed = self.0.hold().pools.remove(&pool.addr());
+        match removed {
             None => Err(("V-NBL-06", "a pool was freed that is not there".into())),
             Some((_, 0)) => Ok(()),
             Some((_, out)) => Err(("V-NBL-06", format!("a pool was freed with {out} lists out"))),
@@ -400,8 +401,8 @@ impl Lists {
         let owner = owner(&table, buffer)?;
         let list = table.get(owner, "V-NBL-05")?;
         // SAFETY: a net buffer of a list of the table.
-        let (chain, offset, len) =
-            unsafe { ((*buffer).MdlChain, (*buffer).DataOffset as usize, (*buffer).stDataLength) };
+        let record = unsafe { buffer.read() };
+        let (chain, offset, len) = (record.MdlChain, record.DataOffset as usize, record.stDataLength);
         let mut offset = offset;
         if offset < delta {
             let size = delta - offset + backfill;
@@ -423,7 +424,8 @@ impl Lists {
         let owner = owner(&table, buffer)?;
         let list = table.get(owner, "V-NBL-05")?;
         // SAFETY: a net buffer of a list of the table.
-        let (offset, len) = unsafe { ((*buffer).DataOffset as usize, (*buffer).stDataLength) };
+        let record = unsafe { buffer.read() };
+        let (offset, len) = (record.DataOffset as usize, record.stDataLength);
         if delta > len {
             return Err(("V-NBL-09", format!("a packet of {len} bytes was advanced by {delta}")));
         }
@@ -436,7 +438,8 @@ impl Lists {
         {
             let mdl: *mut MDL = grown.mdl.start();
             // SAFETY: the block holds a descriptor list.
-            let (size, next) = unsafe { ((*mdl).ByteCount as usize, (*mdl).Next) };
+            let head = unsafe { mdl.read() };
+            let (size, next) = (head.ByteCount as usize, head.Next);
             if offset < size {
                 break;
             }

@@ -77,8 +77,8 @@ impl List {
 
     /// How many descriptor lists the first net buffer has.
     pub fn pieces(self) -> usize {
-        // SAFETY: the list is there.
-        let mut mdl = unsafe { (*(*self.0).FirstNetBuffer).MdlChain };
+        // SAFETY: the net buffer is there.
+        let mut mdl = unsafe { (*self.buffers()[0]).MdlChain };
         let mut count = 0;
         while !mdl.is_null() {
             count += 1;
@@ -239,13 +239,9 @@ impl Own {
 
     /// Links `other`'s net buffer behind its own.
     pub fn chain(&self, other: &Self) {
-        // SAFETY: both lists are there.
-        unsafe { (*(*self.list.0).FirstNetBuffer).Next = (*other.list.0).FirstNetBuffer };
-    }
-
-    pub fn unchain(&self) {
-        // SAFETY: the list is there.
-        unsafe { (*(*self.list.0).FirstNetBuffer).Next = ptr::null_mut() };
+        let buffer = self.list.buffers()[0];
+        // SAFETY: the net buffer is there.
+        unsafe { (*buffer).Next = other.list.buffers()[0] };
     }
 }
 
