@@ -3,14 +3,19 @@
 //! Both emulators ask one counter at each call that Windows may refuse for want of resources, so one number names every
 //! failure. A scenario runs with its first such call failing, then with its second, and so on until a run reaches no more.
 //! Each run must break no rule of the emulators, leave nothing behind at shutdown, and give every connection an outcome:
-//! its own verdict or, where the failure kept the driver from holding it, the fallback.
+//! its own verdict or, where the failure kept the driver from holding it, the fallback. A packet leaves, or arrives, once or
+//! not at all, and not at all without a permit.
 //!
 //! Neighbours: `races` has the same invariant with threads; `e2e::Machine::shutdown` is where the emulators look for leaks.
 
-use e2e::{ClassifyIrql, Connect, Knobs, Machine, Options, Outcome, ReauthMode, Request, Service, WSAEACCES};
+use e2e::{
+    ClassifyIrql, Connect, ConnectSpec, Direction, Knobs, Machine, Options, Outcome, PacketFate, ReauthMode, Request,
+    SecondPacket, Service, SynFate, WSAEACCES,
+};
 use nt_sys::fwp::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
 use nt_sys::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS};
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
 use wire::hello::HelloOutcome;
 use wire::ioctl;
 use wire::request::RequestFlags;
@@ -84,13 +89,17 @@ fn settings_against(verdict: Verdict) -> (Settings, Verdict) {
         Verdict::PERMIT => (Fallback::BLOCK, Verdict::BLOCK),
         _ => (Fallback::PERMIT, Verdict::PERMIT),
     };
-    (Settings { fallback_outbound, deadline_ms: DEADLINE_MS, ..Settings::INITIAL }, fallback)
+    let fallback_inbound = fallback_outbound;
+    (Settings { fallback_outbound, fallback_inbound, deadline_ms: DEADLINE_MS, ..Settings::INITIAL }, fallback)
 }
 
 /// The machines that every scenario runs on.
 fn machines() -> [Options; 3] {
-    let with =
-        |reauth_mode, irql| Options { knobs: Knobs { reauth_mode, ..Knobs::default() }, irql, ..Options::default() };
+    let with = |reauth_mode, irql| Options {
+        knobs: Knobs { reauth_mode, second_packet: SecondPacket::ClassifyAgain, ..Knobs::default() },
+        irql,
+        ..Options::default()
+    };
     [
         with(ReauthMode::Inline, ClassifyIrql::Passive),
         with(ReauthMode::Deferred, ClassifyIrql::Dispatch),
@@ -339,5 +348,173 @@ fn an_unload_releases_what_is_held() {
         }
         let gone = run.machine.engine().snapshot();
         assert_eq!((gone.sessions, gone.callouts.len(), gone.filters.len()), (0, 0, 0));
+    });
+}
+
+/// Packets that came through: those that were sent, which all were permitted, or blocked. Some of them may be lost only
+/// because a call failed.
+fn expect_packets<T: AsRef<[u8]> + PartialEq>(run: &Run, came: &[T], sent: &[&[u8]], verdict: Verdict) {
+    assert!(came.iter().all(|payload| sent.contains(&payload.as_ref())));
+    assert!(came.iter().enumerate().all(|(n, payload)| !came[..n].contains(payload)), "nothing comes twice");
+    let all = if verdict == Verdict::PERMIT { sent.len() } else { 0 };
+    assert!(came.len() == all || run.has_failed(), "{} of {all}", came.len());
+    assert_eq!(run.machine.engine().outstanding_packets(), 0);
+}
+
+#[test]
+fn first_packets_leave_once_or_not_at_all() {
+    for verdict in [Verdict::PERMIT, Verdict::BLOCK] {
+        fail_every_call(&format!("first packets, answer {verdict:?}"), true, |run| {
+            run.load();
+            let (settings, _) = settings_against(verdict);
+            let service = run.machine.service(settings);
+            let program = run.machine.program("dig.exe");
+            let (udp, remote) = (program.udp(run.machine.engine(), false), "192.0.2.53:53".parse().unwrap());
+            let (ping, peer) = (program.icmp(run.machine.engine(), true), "[2001:db8::1]:0".parse().unwrap());
+            run.arm();
+            udp.send_many(remote, &[b"one", b"two"]);
+            ping.echo_bytes(peer, 7, b"three");
+            for request in run.take(&service, 2) {
+                service.answer(&request, verdict);
+            }
+            run.machine.settle();
+            let wire = run.machine.engine().wire();
+            let came: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
+            expect_packets(run, &came, &[b"one", b"two", b"three"], verdict);
+            run.machine.advance(RETRIED_MS + 2_000);
+            assert_eq!(service.stats().kept_packets, 0);
+            service.close();
+        });
+    }
+}
+
+#[test]
+fn what_comes_in_arrives_once_or_not_at_all() {
+    for verdict in [Verdict::PERMIT, Verdict::BLOCK] {
+        fail_every_call(&format!("inbound, answer {verdict:?}"), true, |run| {
+            run.load();
+            let (settings, _) = settings_against(verdict);
+            let service = run.machine.service(settings);
+            let program = run.machine.program("server.exe");
+            let listener = program.listen(run.machine.engine(), "[::]:80");
+            let inbox = program.udp_at(run.machine.engine(), "0.0.0.0:53");
+            run.arm();
+            let accept = listener.syn_from("[2001:db8::7]:40000".parse().unwrap());
+            inbox.deliver("192.0.2.7:40000".parse().unwrap(), b"query");
+            for request in run.take(&service, 2) {
+                service.answer(&request, verdict);
+            }
+            run.machine.settle();
+            let came: Vec<_> = inbox.received().into_iter().map(|(_, payload)| payload).collect();
+            expect_packets(run, &came, &[b"query"], verdict);
+            let fate = if verdict == Verdict::PERMIT { SynFate::Established } else { SynFate::Dropped };
+            assert!(accept.fate() == fate || accept.fate() != SynFate::Held && run.has_failed());
+            assert_eq!(service.stats().kept_packets, 0);
+            service.close();
+        });
+    }
+}
+
+#[test]
+fn an_unload_releases_packets_that_are_held() {
+    fail_every_call("unload with packets held", true, |run| {
+        run.load();
+        let service = run.machine.service(Settings::INITIAL);
+        let program = run.machine.program("server.exe");
+        let (udp, remote) = (program.udp(run.machine.engine(), false), "192.0.2.53:53".parse().unwrap());
+        let inbox = program.udp_at(run.machine.engine(), "0.0.0.0:53");
+        run.arm();
+        udp.send_bytes(remote, b"out");
+        inbox.deliver("192.0.2.7:40000".parse().unwrap(), b"in");
+        run.take(&service, 2);
+        assert!(!run.machine.unload(), "the service has the device open");
+        service.close();
+        run.machine.settle();
+        let wire = run.machine.engine().wire();
+        let came: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
+        expect_packets(run, &came, &[b"out"], Verdict::PERMIT);
+        let came: Vec<_> = inbox.received().into_iter().map(|(_, payload)| payload).collect();
+        expect_packets(run, &came, &[b"in"], Verdict::PERMIT);
+    });
+}
+
+#[test]
+fn sockets_that_close_while_they_are_held_or_completed_end() {
+    fail_every_call("closing", true, |run| {
+        run.load();
+        let service = run.machine.service(Settings { deadline_ms: DEADLINE_MS, ..Settings::INITIAL });
+        let program = run.machine.program("node.exe");
+        let engine = run.machine.engine();
+        let slot: Arc<Mutex<Option<Connect>>> = Arc::default();
+        let own = Arc::clone(&slot);
+        let spec = ConnectSpec::to("192.0.2.1:443".parse().unwrap())
+            .then(move |_| own.lock().unwrap().iter().for_each(Connect::close));
+        let listener = program.listen(engine, "0.0.0.0:80");
+        let udp = program.udp(engine, false);
+        run.arm();
+        let inside = program.connect_with(engine, spec);
+        *slot.lock().unwrap() = Some(inside);
+        let accept = listener.syn_from("192.0.2.7:40000".parse().unwrap());
+        udp.send("192.0.2.53:53".parse().unwrap());
+        let requests = run.take(&service, 3);
+        listener.close();
+        udp.close();
+        answer_all(&service, &requests);
+        run.machine.advance(u64::from(DEADLINE_MS) + RETRIED_MS);
+        assert_ne!(accept.fate(), SynFate::Held);
+        assert!(slot.lock().unwrap().take().is_some_and(|connect| connect.outcome() != Outcome::Pending));
+        let stats = service.stats();
+        assert_eq!((stats.pended, stats.kept_packets, engine.snapshot().pended), (0, 0, 0));
+        service.close();
+    });
+}
+
+#[test]
+fn a_new_epoch_reaches_live_flows_in_the_end() {
+    fail_every_call("new epoch", true, |run| {
+        run.load();
+        let (settings, _) = settings_against(Verdict::BLOCK);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("node.exe");
+        let connect = program.connect(run.machine.engine(), "192.0.2.1:443");
+        answer_all(&service, &run.take(&service, 1));
+        run.machine.settle();
+        assert_eq!(connect.outcome(), Outcome::Connected);
+        let epoch = Settings { epoch: 1, ..settings };
+        run.arm();
+        run.retry(|| service.call(ioctl::CONFIGURE, epoch.as_bytes(), 0).0);
+        run.machine.advance(RETRIED_MS);
+        assert_eq!(connect.flow().packet(Direction::Inbound), PacketFate::Passed);
+        run.machine.settle();
+        let questions = service.take();
+        assert_eq!(questions.len(), 1);
+        service.answer(&questions[0], Verdict::BLOCK);
+        run.machine.advance(RETRIED_MS);
+        assert_eq!(connect.flow().packet(Direction::Outbound), PacketFate::Dropped);
+        assert_eq!(connect.outcome(), Outcome::Reset);
+        service.close();
+    });
+}
+
+#[test]
+fn further_packets_are_kept_or_lost() {
+    fail_every_call("further packets", true, |run| {
+        run.load();
+        let (settings, _) = settings_against(Verdict::PERMIT);
+        let service = run.machine.service(settings);
+        let program = run.machine.program("game.exe");
+        let (udp, remote) = (program.udp(run.machine.engine(), true), "[2001:db8::1]:27015".parse().unwrap());
+        run.arm();
+        for payload in [b"one", b"two"] {
+            udp.send_bytes(remote, payload);
+        }
+        for request in run.take(&service, 1) {
+            service.answer(&request, Verdict::PERMIT);
+        }
+        run.machine.settle();
+        let wire = run.machine.engine().wire();
+        let came: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
+        expect_packets(run, &came, &[b"one", b"two"], Verdict::PERMIT);
+        service.close();
     });
 }

@@ -195,7 +195,10 @@ impl Tollgate {
         loop {
             // A classify that was pending its operation during the drain hands it in late, and the worker has stopped.
             self.complete_ready();
-            let is_over = !self.gate.lock().has_records() && self.closures.count() == 0;
+            let is_over = {
+                let gate = self.gate.lock();
+                !gate.has_records() && !gate.has_packets()
+            } && self.closures.count() == 0;
             if is_over || self.now() >= until {
                 return;
             }

@@ -102,9 +102,8 @@ fn pend(driver: &Tollgate, classify: &mut Classify<'_>, values: &Authorization<'
         Err(status) => {
             debug::print(Level::Warning, format_args!("Tollgate: cannot pend: {status:?}"));
             let verdict = driver.gate.lock().handle_pend_failed(driver.now(), id);
-            if driver.closures.count() > 0 {
-                driver.kick();
-            }
+            // For the packets that joined it, and for its socket, should that wait to be closed.
+            driver.kick();
             return apply(classify, verdict);
         }
     };

@@ -8,6 +8,7 @@
 
 use crate::kept::Kept;
 use crate::{Tollgate, names};
+use nt::debug::{self, Level};
 use nt::status::Result;
 use nt::wfp::authorize::{Authorization, TCP};
 use nt::wfp::classify::{Classify, Direction};
@@ -46,7 +47,17 @@ pub(super) fn keep_further(driver: &Tollgate, classify: &mut Classify<'_>, value
     if is_ours(driver, classify, values) {
         return classify.permit();
     }
-    let packets = copy(classify, values).unwrap_or_default();
+    // Without the right it may go its way all the same, and a copy would be a second one. TCP sends again by itself.
+    if classify.may_set_action() && values.protocol != Some(TCP) {
+        join(driver, classify, values, id);
+    }
+    classify.absorb();
+}
+
+fn join(driver: &Tollgate, classify: &Classify<'_>, values: &Authorization<'_>, id: RequestId) {
+    let Ok(packets) = copy(classify, values) else {
+        return debug::print(Level::Warning, format_args!("Tollgate: cannot keep a further packet"));
+    };
     let (refused, is_late) = {
         let mut gate = driver.gate.lock();
         (gate.handle_joined(driver.now(), id, packets), gate.has_packets())
@@ -57,7 +68,6 @@ pub(super) fn keep_further(driver: &Tollgate, classify: &mut Classify<'_>, value
         // The operation went on while this packet was copied.
         driver.kick();
     }
-    classify.absorb();
 }
 
 /// Whether we injected the packet, now or before some other product did (R23).
