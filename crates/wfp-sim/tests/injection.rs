@@ -5,6 +5,7 @@ mod harness;
 use harness::*;
 use nt_sys::fwps::*;
 use nt_sys::status::*;
+use nt_sys::types::{GUID, NTSTATUS};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use wfp_sim::{DatagramSocket, InjectedSend, InjectionTime, Knobs, LoopbackInjection, PacketFate, Sent};
@@ -34,20 +35,23 @@ fn datagram(socket: &DatagramSocket, payload: &[u8]) -> Vec<u8> {
     [&ports[0].to_be_bytes(), &ports[1].to_be_bytes(), &len.to_be_bytes(), &[0, 0], payload].concat()
 }
 
+/// What is held, with the packets of each, oldest first.
+type Held = Arc<Mutex<Vec<(Context, Vec<Vec<u8>>)>>>;
+
 /// A callout that holds every first packet and keeps a copy of its bytes, as it would inject them.
 struct Keeper {
     injector: Injector,
     pool: Arc<Pool>,
-    held: Arc<Mutex<Vec<(Context, Vec<Vec<u8>>)>>>,
+    held: Held,
     /// What the engine said about each packet that was shown.
     states: Arc<Mutex<Vec<i32>>>,
     fake: Arc<Fake>,
 }
 
 impl Keeper {
-    fn at(bench: &mut Bench, layer: nt_sys::types::GUID) -> Self {
+    fn at(bench: &mut Bench, layer: GUID) -> Self {
         let injector = Injector::new(AF_INET);
-        let (held, states): (Arc<Mutex<Vec<_>>>, Arc<Mutex<Vec<i32>>>) = Default::default();
+        let (held, states): (Held, Arc<Mutex<Vec<i32>>>) = Default::default();
         let (keep, states_keep, own) = (Arc::clone(&held), Arc::clone(&states), injector.clone());
         let fake = bench.callout_at(100, layer, move |call| {
             if call.is_reauthorization() {
@@ -114,8 +118,6 @@ impl Kit {
         self.pool.free();
     }
 }
-
-use nt_sys::types::NTSTATUS;
 
 // E107: learn.microsoft.com "FwpsPendOperation0": what was held is gone, and may be injected
 #[test]
