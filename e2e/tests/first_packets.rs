@@ -112,7 +112,7 @@ fn a_first_packet_never_leaves_without_a_permit() {
         }
         // What belonged to a socket that is gone waits for a reauthorization that may not come.
         machine.advance(3_000);
-        assert_eq!(payloads(&machine.engine().wire()), [b"".as_slice(); 0]);
+        assert!(machine.engine().wire().is_empty());
         nothing_is_kept(&machine, &service);
         let stats = service.stats();
         assert_eq!((stats.packets_dropped, stats.doors.closure, stats.doors.deadline), (18, 6, 6));
