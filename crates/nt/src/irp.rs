@@ -5,7 +5,7 @@ use core::mem::ManuallyDrop;
 use core::ptr::NonNull;
 use nt_sys::io::{
     IO_NO_INCREMENT, IO_PARAMETERS_DEVICE_IO_CONTROL, IO_STACK_LOCATION, IRP, IRP_TAIL_OVERLAY, IoGetRequestorProcess,
-    IofCompleteRequest,
+    IofCompleteRequest, METHOD_BUFFERED,
 };
 use nt_sys::ps::PsGetProcessId;
 use nt_sys::status::{STATUS_PENDING, STATUS_SUCCESS};
@@ -110,8 +110,14 @@ impl Irp {
         unsafe { PsGetProcessId(process) }.addr() as u64
     }
 
-    /// The buffer of a `METHOD_BUFFERED` device control request: input on entry, output on completion.
+    /// The buffer of a `METHOD_BUFFERED` device control request: input on entry, output on completion. Empty for a control
+    /// code of another method, which anybody may send: then the system buffer is only as long as the input, or not there
+    /// (learn.microsoft.com "Buffer Descriptions for I/O Control Codes").
     pub fn buffer(&mut self) -> Buffer<'_> {
+        const METHOD: u32 = 3;
+        if self.control_code() & METHOD != METHOD_BUFFERED {
+            return Buffer { bytes: &mut [], input: 0, output: 0 };
+        }
         let (input, output) = self.lengths();
         // SAFETY: the IRP is ours.
         let associated = unsafe { (*self.0.as_ptr()).AssociatedIrp };
