@@ -13,7 +13,8 @@ pub(crate) struct Facts {
     pub(crate) key: FlowKey,
     compartment: u32,
     local: Address,
-    local_port: u16,
+    /// The ICMP type for ICMP.
+    pub(crate) local_port: u16,
     pub(crate) process_id: u64,
     /// Keyed hash of the whole path; 0 unknown.
     pub(crate) program: u64,

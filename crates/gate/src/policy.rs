@@ -47,6 +47,11 @@ impl Policy {
     }
 }
 
+/// Whether it is ICMP, of IPv4 or IPv6: its messages have types where others have local ports.
+pub(crate) fn is_icmp(protocol: u8) -> bool {
+    matches!(protocol, ICMP | ICMP_V6)
+}
+
 /// How much of a limit operations of this direction may fill. Inbound ones find the half of it gone: remotes, who can send
 /// from any address, must not be able to keep this machine's own connections from being held.
 pub(crate) fn share(direction: Direction, limit: u32) -> u32 {

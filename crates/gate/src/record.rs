@@ -5,6 +5,7 @@
 use crate::facts::Facts;
 use crate::flow::{Flow, Subject};
 use crate::list::{Chain, Links};
+use crate::policy;
 use crate::slots::Node;
 use crate::time::Instant;
 use wire::request::Direction;
@@ -71,11 +72,12 @@ impl<P, K> Record<P, K> {
     }
 
     /// Whether a packet of this flow is one more of this operation: the same program in the same process sends to, or
-    /// hears from, the same remote end through the same socket.
+    /// hears from, the same remote end through the same socket; ICMP messages only of the same type.
     pub(crate) fn is_of(&self, flow: &Flow<'_>, subject: &Subject) -> bool {
         self.facts.key == subject.key
             && self.facts.process_id == flow.process_id
             && self.facts.program == subject.program
+            && (!policy::is_icmp(subject.key.protocol) || self.facts.local_port == flow.local_port)
     }
 
     /// Whether it belongs to this socket, or to one that this socket accepts for.

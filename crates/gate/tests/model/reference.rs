@@ -21,6 +21,8 @@ pub struct Who {
     pub process_id: u64,
     pub program: usize,
     pub loopback: bool,
+    /// The ICMP type for ICMP.
+    pub local_port: u16,
 }
 
 impl Who {
@@ -246,11 +248,10 @@ impl Model {
             Ability::Hold { packet_bytes } => Some(packet_bytes),
             Ability::ReportOnly => None,
         };
-        if self.is_own(who) || who.is_connect() || bytes == Some(0) {
+        if self.is_own(who) || bytes == Some(0) {
             return None;
         }
-        let same = |r: &&Record| (r.who.key, r.who.process_id, r.who.program) == (who.key, who.process_id, who.program);
-        let record = self.find(same)?;
+        let record = self.find_same(who)?;
         if matches!(record.stage, Stage::HandedOut(_)) {
             return Some(Expected::Answer(self.claim(record.id)));
         }
@@ -263,7 +264,11 @@ impl Model {
 
     /// The record that a packet of this flow belongs to.
     fn find_same(&self, who: &Who) -> Option<Record> {
-        let same = |r: &&Record| (r.who.key, r.who.process_id, r.who.program) == (who.key, who.process_id, who.program);
+        let name = |who: &Who| {
+            let kind = (who.key.protocol == 1).then_some(who.local_port);
+            (who.key, who.process_id, who.program, kind)
+        };
+        let same = |r: &&Record| name(&r.who) == name(who);
         self.find(same).filter(|_| !who.is_connect())
     }
 

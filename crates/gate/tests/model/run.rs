@@ -83,6 +83,7 @@ impl Run {
             process_id: dice.pick(&[41, 42, 42, 100]),
             program: if dice.chance(60) { 1 } else { program },
             loopback: dice.chance(15),
+            local_port: dice.pick(&[8, 8, 8, 13]),
         }
     }
 
@@ -158,7 +159,7 @@ pub fn flow<'a>(who: &Who, program: &'a [u8]) -> Flow<'a> {
         own_endpoint: who.socket,
         compartment: 1,
         local: Address::v4([10, 0, 0, 2]),
-        local_port: 5000,
+        local_port: who.local_port,
         process_id: who.process_id,
         program,
         user: SID,
