@@ -1,6 +1,9 @@
 //! The first packets of held outbound operations: UDP, ICMP, raw. Each leaves the machine once after a permit, and never else.
 
-use e2e::{DatagramSocket, Machine, Options, Program, SecondPacket, Sent, Service, Wired, every_setting};
+use e2e::{DatagramSocket, Machine, Options, Program, Rival, Rule, SecondPacket, Sent, Service, Wired, every_setting};
+use nt_sys::fwp::{
+    FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE, FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE,
+};
 use std::net::SocketAddr;
 use wire::request::{Because, Direction};
 use wire::settings::{Fallback, Settings};
@@ -271,4 +274,56 @@ fn sockets_that_send_to_one_remote_do_not_share_packets() {
     service.answer(&first, Verdict::PERMIT);
     machine.settle();
     assert_eq!(payloads(&machine.engine().wire()), [b"permitted".as_slice()]);
+}
+
+/// R11, R13, R15: others have a held flow authorized again. It stays held, and the packet that was the occasion is kept if it
+/// goes the way of the layer, within reason once.
+#[test]
+fn a_foreign_reauthorize_leaves_a_held_packet_held() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings::INITIAL);
+        let program = machine.program("dig.exe");
+        let socket = UDP.open(&machine, &program);
+        UDP.send(&machine, &socket, b"first");
+        let request = service.take_held();
+        for reason in
+            [FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE, FWP_CONDITION_REAUTHORIZE_REASON_NEW_ARRIVAL_INTERFACE]
+        {
+            socket.flow(UDP.remote()).expect("it is held").reauthorize(reason);
+        }
+        drop(Rival::lighter(Rule::Permit));
+        machine.settle();
+        assert_eq!((service.take().len(), machine.engine().wire().len()), (0, 0));
+        assert_eq!(service.stats().pended, 1);
+        service.answer(&request, Verdict::PERMIT);
+        machine.settle();
+        let first = machine.engine().wire().iter().filter(|packet| packet.payload == b"first").count();
+        assert_eq!(first, 1);
+        nothing_is_kept(&machine, &service);
+    });
+}
+
+/// R12, R23: who cannot set the action keeps nothing: the packet may go its way all the same.
+#[test]
+fn a_packet_that_others_permit_for_good_leaves_once() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings::INITIAL);
+        let program = machine.program("dig.exe");
+        let socket = UDP.open(&machine, &program);
+        UDP.send(&machine, &socket, b"held");
+        let request = service.take_held();
+        let rival = Rival::heavier(Rule::PermitForGood);
+        UDP.send(&machine, &socket, b"others");
+        service.answer(&request, Verdict::PERMIT);
+        machine.settle();
+        drop(rival);
+        let wire = machine.engine().wire();
+        for payload in [b"held".as_slice(), b"others"] {
+            assert!(wire.iter().filter(|packet| packet.payload == payload).count() <= 1, "{wire:?}");
+        }
+        machine.advance(3_000);
+        nothing_is_kept(&machine, &service);
+    });
 }

@@ -211,3 +211,41 @@ fn a_change_while_the_filter_engine_is_down_reaches_live_flows_when_it_is_back()
         assert_eq!(flow.flow().packet(Direction::Outbound), PacketFate::Dropped);
     });
 }
+
+/// The same on the way in: connections that were accepted, and packets from whom packets came before.
+#[test]
+fn flows_that_came_in_are_asked_about_too() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings::INITIAL);
+        let program = machine.program("server.exe");
+        let (listener, inbox) =
+            (program.listen(machine.engine(), "0.0.0.0:80"), program.udp_at(machine.engine(), "[::]:53"));
+        let (peer, asker) = ("192.0.2.7:40000".parse().unwrap(), "[2001:db8::7]:40000".parse().unwrap());
+        let _accept = listener.syn_from(peer);
+        inbox.deliver(asker, b"query");
+        machine.settle();
+        for request in service.take() {
+            service.answer(&request, Verdict::PERMIT);
+        }
+        machine.settle();
+        let connection = listener.accept().expect("a connection");
+        service.configure(EPOCH);
+        machine.settle();
+        assert_eq!(connection.flow().packet(Direction::Inbound), PacketFate::Passed);
+        assert_eq!(inbox.deliver(asker, b"again"), PacketFate::Passed);
+        machine.settle();
+        let questions = service.take();
+        let asked: Vec<_> = questions.iter().map(|question| (question.remote(), question.fixed.direction)).collect();
+        let inbound = wire::request::Direction::INBOUND;
+        assert_eq!(asked, [(peer, inbound), (asker, inbound)]);
+        for question in &questions {
+            service.answer(question, Verdict::BLOCK);
+        }
+        machine.settle();
+        assert_eq!(connection.flow().packet(Direction::Inbound), PacketFate::Dropped);
+        assert_eq!(inbox.deliver(asker, b"blocked"), PacketFate::Dropped);
+        assert!(!connection.flow().is_live());
+        assert_eq!(inbox.received().len(), 2);
+    });
+}
