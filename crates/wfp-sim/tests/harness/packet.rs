@@ -195,18 +195,18 @@ impl Pool {
 
     /// A list over a copy of `bytes`, and that copy.
     pub fn make(&self, bytes: &[u8]) -> Result<Own, NTSTATUS> {
-        let mut data = bytes.to_vec().into_boxed_slice();
+        let data = Box::into_raw(bytes.to_vec().into_boxed_slice());
         let mdl = Box::new(MDL {
             Next: ptr::null_mut(),
             Size: 56,
             MdlFlags: MDL_SOURCE_IS_NONPAGED_POOL,
             Process: ptr::null_mut(),
-            MappedSystemVa: data.as_mut_ptr().cast(),
+            MappedSystemVa: data.cast(),
             StartVa: ptr::null_mut(),
             ByteCount: u32::try_from(bytes.len()).expect("small"),
             ByteOffset: 0,
         });
-        let (data, mdl) = (Box::into_raw(data), Box::into_raw(mdl));
+        let mdl = Box::into_raw(mdl);
         let mut list = ptr::null_mut();
         // SAFETY: the descriptor list and its memory live as long as `Own`.
         let status = unsafe { FwpsAllocateNetBufferAndNetBufferList0(self.pool, 0, 0, mdl, 0, bytes.len(), &mut list) };
