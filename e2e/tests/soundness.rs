@@ -97,7 +97,7 @@ fn a_packet_is_sent_or_refused() {
 }
 
 #[test]
-fn what_is_held_when_the_driver_is_unloaded_is_released() {
+fn the_driver_is_unloaded_and_loaded_again_under_a_live_connection() {
     let machine = Machine::with_driver(Options::default());
     let service = machine.service(SMALL);
     let program = machine.program("node.exe");

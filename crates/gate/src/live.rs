@@ -17,7 +17,7 @@ use crate::sets::{NoRoom, Sets};
 use wire::verdict::Verdict;
 
 /// How many flows are remembered.
-pub(crate) const FLOWS: usize = 16_384;
+pub(crate) const FLOWS: usize = if cfg!(miri) { 256 } else { 16_384 };
 
 /// What is known of a live flow.
 #[derive(Clone, Copy, Default)]

@@ -25,7 +25,7 @@ use crate::time::Instant;
 use wire::verdict::{Answer, RequestId, Verdict};
 
 /// How many questions there are at most.
-pub(crate) const QUESTIONS: usize = 1024;
+pub(crate) const QUESTIONS: usize = if cfg!(miri) { 64 } else { 1024 };
 
 /// How often in one epoch the filter engine looks at all flows again only because there was no room to ask about some: as
 /// often as it takes to ask about all that can be remembered, half a table at a time.

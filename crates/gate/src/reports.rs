@@ -10,7 +10,7 @@ use crate::programs::PathRef;
 use wire::request::Request;
 
 /// How many reports wait at most.
-pub(crate) const REPORTS: usize = 1024;
+pub(crate) const REPORTS: usize = if cfg!(miri) { 64 } else { 1024 };
 
 /// One report, as it will be written but for its tail.
 #[derive(Clone, Copy)]

@@ -11,7 +11,7 @@ use crate::atomic::{AtomicU32, Ordering};
 use crate::memory::{Memory, OutOfMemory};
 
 /// Programs are forgotten in groups: those whose ids have the same low bits.
-const GROUPS: usize = 4096;
+const GROUPS: usize = if cfg!(miri) { 128 } else { 4096 };
 
 pub(crate) struct Stamps<M: Memory> {
     now: AtomicU32,
