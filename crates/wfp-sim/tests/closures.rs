@@ -50,6 +50,11 @@ impl Holder {
         contexts.into_iter().for_each(Context::complete);
     }
 
+    fn end_closures(&self) {
+        let handles = std::mem::take(&mut *self.closures.lock().unwrap());
+        handles.into_iter().for_each(ClassifyHandle::end);
+    }
+
     fn take_closure(&self) -> ClassifyHandle {
         self.closures.lock().unwrap().remove(0)
     }
@@ -178,9 +183,7 @@ fn a_held_closure_lets_operations_be_completed() {
         assert_eq!(connect.outcome(), Outcome::Closed, "the application does not wait");
         holder.complete();
         bench.host.run_deferred();
-        for handle in std::mem::take(&mut *holder.closures.lock().unwrap()) {
-            handle.end();
-        }
+        holder.end_closures();
         bench.host.run_deferred();
         assert_eq!((connects.calls(), accepts.calls()), (1, 1), "nothing is authorized for a socket that closes");
         assert_ne!(accept.fate(), SynFate::Held);
@@ -592,9 +595,7 @@ fn closing_races_with_completing() {
             scope.spawn(|| holder.complete());
         });
         bench.host.run_deferred();
-        for handle in std::mem::take(&mut *holder.closures.lock().unwrap()) {
-            handle.end();
-        }
+        holder.end_closures();
         bench.host.run_deferred();
         let status = bench.engine.snapshot();
         assert_eq!((status.pended, status.closures_held, status.flows), (0, 0, 0));
@@ -627,9 +628,7 @@ fn closing_a_listener_races_with_its_syns() {
         for _ in 0..3 {
             holder.complete();
             bench.host.run_deferred();
-            for handle in std::mem::take(&mut *holder.closures.lock().unwrap()) {
-                handle.end();
-            }
+            holder.end_closures();
         }
         bench.host.run_deferred();
         let status = bench.engine.snapshot();

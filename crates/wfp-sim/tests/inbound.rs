@@ -512,8 +512,9 @@ fn held_operations_survive_a_restart_of_the_engine() {
         bench.engine.bfe_stop();
         bench.engine.bfe_start();
         assert_eq!((accept.fate(), connect.outcome()), (SynFate::Held, Outcome::Pending));
-        for context in accepts.lock().unwrap().drain(..).chain(connects.lock().unwrap().drain(..)) {
-            context.complete();
+        for held in [&accepts, &connects] {
+            let contexts = std::mem::take(&mut *held.lock().unwrap());
+            contexts.into_iter().for_each(Context::complete);
         }
         bench.host.run_deferred();
         assert_eq!((accept.fate(), connect.outcome()), (SynFate::Dropped, Outcome::Connected));
