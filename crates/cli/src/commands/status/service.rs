@@ -44,6 +44,7 @@ pub fn rows(status: &Status, now: Timestamp) -> Vec<Row> {
         counters.permitted, counters.blocked, counters.defaulted, counters.stale
     );
     rows.push(row("decided", decided));
+    rows.push(row("ended", format!("{} live connections, which what is in force now blocks", counters.ended)));
     rows.push(row(
         "reported",
         format!("{} decided by the gate alone, {} reports lost", counters.reported, counters.lost_reports),
@@ -119,7 +120,7 @@ mod tests {
             unmatched: Unmatched::Ask,
             snoozed_until: None,
             prompts: 1,
-            counters: Counters { permitted: 7, blocked: 2, ..Counters::default() },
+            counters: Counters { permitted: 7, blocked: 2, ended: 1, ..Counters::default() },
             log: Log { state: Source::Works { what: "/var/lib/tollgate/log.db".into() }, bytes: 4096, entries: 9 },
             names: Source::Off,
         }
@@ -133,6 +134,7 @@ mod tests {
             "\nrules          3 rules, revision 0123456789ab,",
             "\nunmatched      a person is asked\n",
             "\ndecided        7 permitted, 2 blocked; 0 by default, 0 too late\n",
+            "\nended          1 live connections, which what is in force now blocks\n",
             "\nlog            /var/lib/tollgate/log.db; 9 entries in 4 KiB, 0 shed\n",
         ] {
             assert!(table.contains(said), "{said} is not in\n{table}");
