@@ -8,7 +8,7 @@ use service::decide::{Decision, Mode, Policy};
 use service::exempt::Exemptions;
 use service::session::{Fate, Observer, Report, Session, SessionError, Summary};
 use std::thread;
-use wire::settings::{Fallback, Settings};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::{Scope, Verdict};
 
 const WEB: &str = "192.0.2.1:443";
@@ -138,17 +138,17 @@ fn a_session_hears_of_what_was_not_held() {
     every_system(|options| {
         let machine = Machine::with_driver(options);
         let program = machine.program("node.exe");
-        let (notes, summary, ended) =
-            beside(&machine, Settings::INITIAL, policy(Mode::Block, Scope::OPERATION), || {
-                let udp = program.udp(machine.engine(), false);
-                assert_eq!(udp.send("9.9.9.9:53".parse().unwrap()), e2e::Sent::Sent);
-                // Requests go before reports: when the connection is decided, the report has been taken too, or is next.
-                assert_eq!(outcome(&machine, &program, WEB).1, BLOCKED);
-                while machine.client().stats().queued > 0 {
-                    machine.settle();
-                    thread::yield_now();
-                }
-            });
+        let settings = Settings { hold: Holds::CONNECT_TCP.bits(), ..Settings::INITIAL };
+        let (notes, summary, ended) = beside(&machine, settings, policy(Mode::Block, Scope::OPERATION), || {
+            let udp = program.udp(machine.engine(), false);
+            assert_eq!(udp.send("9.9.9.9:53".parse().unwrap()), e2e::Sent::Sent);
+            // Requests go before reports: when the connection is decided, the report has been taken too, or is next.
+            assert_eq!(outcome(&machine, &program, WEB).1, BLOCKED);
+            while machine.client().stats().queued > 0 {
+                machine.settle();
+                thread::yield_now();
+            }
+        });
         assert!(ended.is_ok(), "{ended:?}");
         assert_eq!(summary.reported, 1);
         assert_eq!(notes.reported, [("9.9.9.9:53".to_owned(), Verdict::PERMIT)]);
