@@ -3,9 +3,11 @@
 use std::fs;
 use std::path::Path;
 
+type Target = fn(&[u8]);
+
 #[test]
 fn nothing_in_the_corpus_makes_a_target_fail() {
-    let targets: [(&str, fn(&[u8])); 3] =
+    let targets: [(&str, Target); 3] =
         [("wire", fuzz::wire::run), ("driver", fuzz::driver::run), ("gate", fuzz::gate::run)];
     for (name, target) in targets {
         let mut files = 0;
