@@ -23,6 +23,7 @@ use std::thread::{self, ScopedJoinHandle};
 use wire::command::{Forget, ForgetHead};
 use wire::hello::HelloOutcome;
 use wire::ioctl;
+use wire::request::Direction;
 use wire::settings::{Fallback, Settings};
 use wire::stats::Stats;
 use wire::verdict::{Answer, RequestId, Scope, Verdict};
@@ -264,10 +265,10 @@ fn serve_once(world: &World, service: &Service, random: &mut Random, known: &mut
             lifetime_ms: random.below(3) as u32 * 10,
             ..Answer::once(request.id(), verdict_on(request.remote()))
         };
-        if service.submit(&[answer])[0] == wire::verdict::Outcome::ACCEPTED {
-            if request.fixed.protocol == TCP && request.fixed.direction == wire::request::Direction::OUTBOUND {
-                world.accepted.lock().expect("no panic").insert(request.fixed.local_port);
-            }
+        let is_accepted = service.submit(&[answer])[0] == wire::verdict::Outcome::ACCEPTED;
+        let is_connect = (request.fixed.protocol, request.fixed.direction) == (TCP, Direction::OUTBOUND);
+        if is_accepted && is_connect {
+            world.accepted.lock().expect("no panic").insert(request.fixed.local_port);
         }
         known.push(request.id());
     }
