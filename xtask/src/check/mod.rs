@@ -2,7 +2,7 @@
 //!
 //! Invariants: each check names every offender, not the first alone; a check that cannot run is a
 //! failure, not a pass.
-//! Neighbours: `imports`, `files`, `wire` and `words` look at the tree themselves; the rest is
+//! Neighbours: `imports`, `files`, `wire`, `words` and `lessons` look at the tree themselves; the rest is
 //! cargo's own.
 
 use anyhow::{Result, bail};
@@ -14,6 +14,7 @@ use crate::toolchain::{Target, Toolchain};
 
 mod files;
 mod imports;
+mod lessons;
 mod wire;
 mod words;
 
@@ -33,11 +34,12 @@ pub struct Args {
 type Check = (&'static str, fn() -> Result<()>);
 
 /// Checks that only need the source.
-const SOURCE: [Check; 7] = [
+const SOURCE: [Check; 8] = [
     ("imports between crates", imports::check),
     ("files: length, orphans", files::check),
     ("wire version", wire::check),
     ("words that must not appear", words::check),
+    ("lessons and what keeps them", lessons::check),
     ("cargo fmt", format),
     ("clippy, host", clippy_host),
     ("rustdoc, host", rustdoc_host),
