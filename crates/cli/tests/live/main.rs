@@ -2,9 +2,10 @@
 //! `tollgate` as a process of its own.
 //!
 //! * `scene`: the machine, the service, and `tollgate` told where it is.
-//! * `watching`, `ruling`, `asking`, `running`: what people do.
+//! * `watching`, `ruling`, `asking`, `arriving`, `running`: what people do.
 #![cfg(unix)]
 
+mod arriving;
 mod asking;
 mod ruling;
 mod running;

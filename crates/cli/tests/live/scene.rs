@@ -214,12 +214,17 @@ impl Scene {
     /// Has `program` connect; the connection, and the prompt that it waits for.
     pub fn ask(&self, program: &Program, remote: &str) -> (Connect, Value) {
         let connect = self.desk.machine().connect(program, remote);
-        let prompt = self.poll("a prompt", || {
+        let prompt = self.prompt();
+        assert_eq!(connect.outcome(), Outcome::Pending);
+        (connect, prompt)
+    }
+
+    /// The prompt that somebody waits for.
+    pub fn prompt(&self) -> Value {
+        self.poll("a prompt", || {
             let mut prompts = self.run(&["ask", "--list", "--json"]).lines();
             prompts.retain(|prompt| prompt["waiting"] != 0);
             prompts.pop()
-        });
-        assert_eq!(connect.outcome(), Outcome::Pending);
-        (connect, prompt)
+        })
     }
 }

@@ -264,7 +264,7 @@ mod tests {
     fn a_prompt_is_shown_with_who_where_and_how_long_yet() {
         let said = said(&opens(&mut conversation(), prompt(7)));
         let expected = r"
-prompt 7: /usr/bin/git wants to connect to git.example.com (192.0.2.7:443, tcp)
+prompt 7: /usr/bin/git wants to connect to git.example.com at 192.0.2.7:443 (tcp)
   process    4242 of alice
   as         git fetch \u{1b}[2J\u{202e}
   name       git.example.com, which this process looked up

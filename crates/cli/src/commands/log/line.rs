@@ -133,10 +133,11 @@ mod tests {
             verdict: Verdict::Block,
             reason: Reason::Default { why: DefaultWhy::TimedOut },
             direction: Direction::In,
+            local: "192.0.2.1:22".parse().unwrap(),
             in_force: false,
-            ..entry("/usr/bin/ssh")
+            ..entry("/usr/sbin/sshd")
         };
-        assert_eq!(line(&asked), "11-23 12:00:00 block  ssh            < :50000 from 198.51.1… too late:…r in time");
+        assert_eq!(line(&asked), "11-23 12:00:00 block  sshd           < :22 from 198.51.100.4 too late:…r in time");
     }
 
     #[test]
