@@ -1,6 +1,6 @@
 //! A run: the gate and the model, side by side.
 
-use crate::common::{Heap, Numbered, SID, assert_balanced, utf16};
+use crate::common::{Heap, KEY, Numbered, SID, assert_balanced, utf16};
 use crate::dice::Dice;
 use crate::reference::{Model, PROGRAMS, Stage, Who};
 use gate::{Flow, FlowKey, GRACE_MS, Gate, Instant, Ticket};
@@ -37,7 +37,7 @@ impl Run {
         };
         let model = Model::new(settings);
         // With a fixed key: programs with the same low bits of their ids would be forgotten together.
-        let gate = Gate::new([1, 2], settings).expect("memory");
+        let gate = Gate::new(KEY, settings).expect("memory");
         let paths = PROGRAMS.iter().map(|path| utf16(path)).collect();
         let now = dice.below(1_000_000);
         Self {

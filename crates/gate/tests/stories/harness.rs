@@ -5,7 +5,7 @@
 //! names the handle of the accepted socket too. Everything but an outbound
 //! TCP connect has a packet of [`PACKET`] bytes, numbered as its operation.
 
-use crate::common::{Heap, Numbered, SID, assert_balanced, classify, utf16};
+use crate::common::{Heap, KEY, Numbered, SID, assert_balanced, classify, utf16};
 use gate::{
     Ability, Action, Closing, Closure, Completion, Flow, FlowKey, Gate, Instant, Outgoing, Owner, Pended, Reauthorized,
     Room, Then,
@@ -61,8 +61,20 @@ impl Connect {
 impl Harness {
     /// No service yet.
     pub fn idle() -> Self {
+        Self::keyed([1, 2])
+    }
+
+    /// With an attached service, and a key of the gate's hashes as random as real ones.
+    pub fn with_real_key() -> Self {
+        let mut t = Self::keyed(KEY);
+        t.attach();
+        t.seen = t.stats();
+        t
+    }
+
+    fn keyed(key: [u64; 2]) -> Self {
         let settings = Settings { max_pended: 8, max_pended_per_process: 4, max_cached: 64, ..Settings::INITIAL };
-        let gate = Gate::new([1, 2], settings).expect("memory");
+        let gate = Gate::new(key, settings).expect("memory");
         let now = Instant::from_millis(1_000);
         let seen = gate.stats(now);
         Self { gate, settings, now, ops: 0, seen, injected: Vec::new(), dropped: Vec::new() }
@@ -116,6 +128,22 @@ impl Harness {
         let story = Story::parse(story);
         let packet_bytes = story.packet_bytes();
         story.with(|flow| classify(&mut self.gate, self.now, flow, Ability::Hold { packet_bytes }))
+    }
+
+    /// What the front says of an operation that can be held, before the gate is asked.
+    pub fn front(&self, story: &str) -> Option<Verdict> {
+        self.front_at(self.now, story)
+    }
+
+    /// The same at another time.
+    pub fn front_at(&self, now: Instant, story: &str) -> Option<Verdict> {
+        let packet_bytes = Story::parse(story).packet_bytes();
+        self.front_with(now, story, Ability::Hold { packet_bytes })
+    }
+
+    /// The same of any operation.
+    pub fn front_with(&self, now: Instant, story: &str, ability: Ability) -> Option<Verdict> {
+        Story::parse(story).with(|flow| self.gate.front().classify(now, flow, ability, 0))
     }
 
     /// A classify that carries no packet.

@@ -17,6 +17,7 @@ mod reauthorizing;
 mod the_service;
 mod the_way_of_a_connection;
 mod time;
+mod without_the_lock;
 
 use common::{Numbered, SID, utf16};
 use gate::{Action, Busy, Closing, Closure, GRACE_MS, Gate, Outgoing, Owner, Pended, Reauthorized, Room, Then};
