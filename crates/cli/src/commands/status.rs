@@ -99,6 +99,16 @@ mod tests {
     use super::*;
     use platform::enforcer::EnforcerError;
 
+    /// Fails unless docs/operations.md shows rows called like these, in this order.
+    pub fn is_in_the_manual(rows: &[Row]) {
+        let manual = include_str!("../../../../docs/operations.md");
+        let mut shown = manual.lines().skip_while(|line| *line != "### The status");
+        for (name, _) in rows {
+            let start = format!("{name:<14} ");
+            assert!(shown.any(|line| line.starts_with(&start)), "the manual does not show {name:?} in its place");
+        }
+    }
+
     fn no_service() -> Failure {
         let folder = tempfile::tempdir().unwrap();
         let server = Where { control: Some(folder.path().join("none").display().to_string()) };

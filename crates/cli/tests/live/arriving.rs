@@ -94,9 +94,7 @@ fn a_connection_that_a_new_rule_blocks_ends_with_its_next_packet() {
     scene.poll("it is counted", || (scene.status()["counters"]["ended"] == 1).then_some(()));
     let table = scene.run(&["status"]).text();
     assert!(table.contains("\nended          1 live connections"), "{table}");
-    let last = scene.poll("it is in the log", || {
-        scene.run(&["log", "--json", "--verdict", "block"]).lines().pop()
-    });
+    let last = scene.poll("it is in the log", || scene.run(&["log", "--json", "--verdict", "block"]).lines().pop());
     assert_eq!((&last["live"], &last["remote"]), (&true.into(), &WEB.into()));
     assert_eq!(last["reason"]["rule"]["id"], "no-web");
     assert_eq!(scene.outcome(&program, other), Outcome::Connected);

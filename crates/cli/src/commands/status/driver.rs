@@ -37,7 +37,8 @@ pub fn rows(stats: &Stats) -> Vec<Row> {
         row("asked", format!("{} classifies", stats.classified)),
         row("  from cache", format!("{} permitted, {} blocked", stats.cache_permitted, stats.cache_blocked)),
         row("  exempt", format!("{} of the service itself", stats.exempted)),
-        row("  fallback", format!("{} not held, {} over a limit", stats.fell_back, stats.limited)),
+        row("  fallback", format!("{} that are not held", stats.fell_back)),
+        row("  limits hit", format!("{} that found no room; the fallback", stats.limited)),
         row("  held", format!("{} in all", stats.held)),
         row(
             "released",
@@ -148,7 +149,7 @@ pub fn object(stats: &Stats) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
+    use super::super::{table, tests::is_in_the_manual};
     use super::*;
 
     fn stats() -> Stats {
@@ -159,6 +160,9 @@ mod tests {
             attached_process_id: 4242,
             held: 20,
             pended: 3,
+            oldest_ms: 1_200,
+            cached: 7,
+            limited: 2,
             doors: Doors { verdict: 17, ..Doors::default() },
             ..Stats::default()
         }
@@ -167,9 +171,20 @@ mod tests {
     #[test]
     fn a_table_says_who_is_attached_and_what_became_of_the_held() {
         let table = table(&rows(&stats()));
-        assert!(table.contains("attached       process 4242\n"), "{table}");
-        assert!(table.contains("held now       3,"), "{table}");
-        assert!(table.contains("released       17 by verdict, 0 by deadline"), "{table}");
+        for said in [
+            "attached       process 4242\n",
+            "held now       3, the oldest for 1200 ms;",
+            "cache          7 verdicts,",
+            "  limits hit   2 that found no room; the fallback\n",
+            "released       17 by verdict, 0 by deadline",
+        ] {
+            assert!(table.contains(said), "{said} is not in\n{table}");
+        }
+    }
+
+    #[test]
+    fn the_manual_shows_each_row() {
+        is_in_the_manual(&rows(&stats()));
     }
 
     #[test]

@@ -99,7 +99,7 @@ pub fn when(time: Timestamp, now: Timestamp) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::table;
+    use super::super::{table, tests::is_in_the_manual};
     use super::*;
     use control::status::{Counters, Log, Rules};
     use rules::decision::Revision;
@@ -139,6 +139,11 @@ mod tests {
         ] {
             assert!(table.contains(said), "{said} is not in\n{table}");
         }
+    }
+
+    #[test]
+    fn the_manual_shows_each_row() {
+        is_in_the_manual(&rows(&status(), Timestamp::UNIX_EPOCH));
     }
 
     #[test]
