@@ -59,8 +59,9 @@ fn user(package: &str, part: &[&str], settings: &[&str], file: &str) -> Result<P
     let toolchain = Toolchain::choose()?;
     toolchain
         .cargo("build", Target::User)?
-        // GCC's linker puts the line tables into the program; a driver's are in a file of their own.
-        .args(["--config", r#"profile.image.strip="debuginfo""#])
+        // GCC's linker puts line tables and symbols into the program; a driver's are in a file of their own. Where a panic
+        // happened is in the code.
+        .args(["--config", r#"profile.image.strip="symbols""#])
         .args(settings)
         .args(["--profile", PROFILE, "--package", package])
         .args(part)

@@ -13,6 +13,7 @@ use crate::lab::status::Status;
 use crate::lab::tollgate::{Counters, Stand};
 
 mod decisions;
+mod doctor;
 mod engine;
 mod errors;
 mod fallback;
@@ -20,13 +21,14 @@ mod lifecycle;
 mod service;
 
 /// One table for each file.
-pub const TABLES: [&[Scenario]; 6] = [
+pub const TABLES: [&[Scenario]; 7] = [
     &decisions::SCENARIOS,
     &fallback::SCENARIOS,
     &lifecycle::SCENARIOS,
     &engine::SCENARIOS,
     &errors::SCENARIOS,
     &service::SCENARIOS,
+    &doctor::SCENARIOS,
 ];
 
 const V4: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
