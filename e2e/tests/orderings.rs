@@ -20,7 +20,7 @@ use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, RequestId, Verdict};
 
 /// Orderings of one scene in the test run, by each of the two schedulers; more by `ORDERINGS`.
-const ORDERINGS: usize = 150;
+const ORDERINGS: usize = 300;
 /// How many times a priority changes within one ordering.
 const DEPTH: usize = 3;
 
