@@ -31,6 +31,6 @@ pub use service::{Request, Service, read_batch};
 pub use sweep::{every_combination, every_setting, every_system};
 pub use wfp_sim::{
     Accept, AcceptEndpoint, AfterHardBlock, ClassifyIrql, CloseWhilePended, Connect, ConnectSpec, DatagramSocket,
-    Direction, InjectedSend, Knobs, Listener, LoopbackInjection, Outcome, PacketFate, Protection, ReauthMode,
-    SecondPacket, Sent, SynFate, SynRetransmit, WSAEACCES, Wired,
+    Direction, FlowHandle, InjectedSend, Knobs, Listener, LoopbackInjection, Outcome, PacketFate, Protection,
+    ReauthMode, SecondPacket, Sent, SynFate, SynRetransmit, WSAEACCES, Wired,
 };
