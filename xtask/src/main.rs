@@ -63,6 +63,8 @@ enum Task {
     Demo,
     /// A Wine laboratory for any callout driver
     Lab(lab::Args),
+    /// Build experiments.exe, which asks a real Windows what no documentation says
+    Experiments,
 }
 
 fn main() -> ExitCode {
@@ -96,6 +98,10 @@ fn run(task: Task) -> Result<ExitCode> {
         }
         Task::Demo => demo::run()?,
         Task::Lab(args) => lab::run(args)?,
+        Task::Experiments => {
+            setup::run()?;
+            package::experiments()?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

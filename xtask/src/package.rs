@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use crate::build;
 use crate::catalog::{self, Member};
 use crate::image;
+use crate::lab::images;
 use crate::progress::step;
 use crate::run::Run;
 use crate::sign::Signer;
@@ -63,6 +64,15 @@ pub fn run() -> Result<()> {
     step("write and sign tollgate.cat", || package.write_catalog())?;
     step("verify the package", || package.verify())?;
     package.publish()
+}
+
+/// Builds the program of `docs/windows-checklist.md`, which is not part of the package.
+pub fn experiments() -> Result<()> {
+    let program = images::experiments()?;
+    check_program(&program)?;
+    check_paths(&program)?;
+    println!("  {}", program.display());
+    Ok(())
 }
 
 impl Package {

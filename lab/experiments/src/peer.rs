@@ -1,7 +1,7 @@
 //! The second machine: connects and sends to the first one when asked, and echoes datagrams.
 //!
-//! A request is one line over TCP, its answer too: `connect PORT`, `send PORT COUNT`. Whoever sends anything else is
-//! read and not answered. Neighbours: `stories` asks.
+//! A request is one line over TCP, its answer too: `connect PORT`, `send PORT COUNT`, `echo`. Anything else is read and
+//! not answered. Neighbours: `stories` asks.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -65,6 +65,7 @@ fn attend(stream: TcpStream) -> Result<()> {
 fn obey(line: &str, who: IpAddr) -> Option<String> {
     let words: Vec<&str> = line.split_whitespace().collect();
     match words[..] {
+        ["echo"] => Some("echo".to_owned()),
         ["connect", port] => {
             let began = Instant::now();
             let to = SocketAddr::new(who, port.parse().ok()?);
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn what_a_peer_does_not_understand_it_does_not_answer() {
-        assert_eq!(obey("tollgatetollgate", [127, 0, 0, 1].into()), None);
+        assert_eq!(obey("tollgate", [127, 0, 0, 1].into()), None);
         assert_eq!(obey("connect x", [127, 0, 0, 1].into()), None);
     }
 

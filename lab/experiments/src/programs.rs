@@ -74,17 +74,28 @@ fn connect_for(address: SocketAddr, patience_ms: u64) -> Result<()> {
     stay()
 }
 
+/// Sends a line again and again, and says what comes back.
 fn talk(address: SocketAddr) -> Result<()> {
     let began = Instant::now();
     let stream = TcpStream::connect(address);
     say(told("connect", began, &stream));
     let mut stream = stream?;
+    let answers = stream.try_clone()?;
+    thread::spawn(move || say_reads(answers));
     loop {
         thread::sleep(TALK_EVERY);
         let began = Instant::now();
-        let sent = stream.write_all(b"tollgate");
+        let sent = stream.write_all(b"echo\n");
         say(told("write", began, &sent));
         sent?;
+    }
+}
+
+/// Says of each piece of data that it came.
+fn say_reads(mut stream: TcpStream) {
+    let mut room = [0; 64];
+    while let Ok(bytes @ 1..) = stream.read(&mut room) {
+        say(json!({ "what": "read", "bytes": bytes }));
     }
 }
 
@@ -120,17 +131,9 @@ fn listen(ip: IpAddr) -> Result<()> {
     let listener = TcpListener::bind((ip, 0))?;
     say(json!({ "what": "listening", "port": listener.local_addr()?.port() }));
     loop {
-        let (mut stream, _) = listener.accept()?;
+        let (stream, _) = listener.accept()?;
         say(json!({ "what": "accepted" }));
-        thread::spawn(move || {
-            let mut room = [0; 64];
-            while let Ok(bytes) = stream.read(&mut room) {
-                if bytes == 0 {
-                    break;
-                }
-                say(json!({ "what": "read", "bytes": bytes }));
-            }
-        });
+        thread::spawn(move || say_reads(stream));
     }
 }
 

@@ -60,6 +60,11 @@ pub fn steady() -> Result<PathBuf> {
     step("build lab/crowd, steady", || user_image("lab-crowd", &["--bin", "steady"], "steady.exe"))
 }
 
+/// Builds the program that asks a real Windows; it runs here, too.
+pub fn experiments() -> Result<PathBuf> {
+    step("build lab/experiments", || user_image("lab-experiments", &["--bin", "experiments"], "experiments.exe"))
+}
+
 /// Builds the C driver of `docs/lab.md`.
 pub fn example() -> Result<PathBuf> {
     c_driver("lab/example/callout.c", "callout.sys")

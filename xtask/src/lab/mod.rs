@@ -15,7 +15,7 @@ use anyhow::{Result, bail};
 use clap::Subcommand;
 
 pub mod clients;
-mod images;
+pub mod images;
 mod prefix;
 mod processes;
 mod programs;

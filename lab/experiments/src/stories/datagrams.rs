@@ -1,7 +1,7 @@
 //! First packets that go out: UDP, ICMP.
 
 use std::net::IpAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -211,7 +211,8 @@ fn payload(stage: &Stage, facts: &mut Facts) -> Result<()> {
 fn ping(stage: &Stage, facts: &mut Facts) -> Result<()> {
     let peer: IpAddr = stage.peer()?;
     let gate = Gate::attach(settings(Holds::CONNECT_ICMP))?;
-    let mut ping = Command::new("ping").args(["-n", "2", "-w", "5000", &peer.to_string()]).spawn()?;
+    let mut ping =
+        Command::new("ping").args(["-n", "2", "-w", "5000", &peer.to_string()]).stdout(Stdio::null()).spawn()?;
     let is_ping = |asked: &Asked| held_out(asked) && asked.request.protocol != UDP && asked.request.remote_ip() == peer;
     if let Some(asked) = gate.next_within(Duration::from_secs(5), is_ping) {
         thread::sleep(Duration::from_millis(500));

@@ -16,18 +16,20 @@ mod decisions;
 mod doctor;
 mod engine;
 mod errors;
+mod experiments;
 mod fallback;
 mod lifecycle;
 mod service;
 
 /// One table for each file.
-pub const TABLES: [&[Scenario]; 7] = [
+pub const TABLES: [&[Scenario]; 8] = [
     &decisions::SCENARIOS,
     &fallback::SCENARIOS,
     &lifecycle::SCENARIOS,
     &engine::SCENARIOS,
     &errors::SCENARIOS,
     &service::SCENARIOS,
+    &experiments::SCENARIOS,
     &doctor::SCENARIOS,
 ];
 
