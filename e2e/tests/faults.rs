@@ -9,8 +9,8 @@
 //! Neighbours: `races` has the same invariant with threads; `e2e::Machine::shutdown` is where the emulators look for leaks.
 
 use e2e::{
-    ClassifyIrql, Connect, ConnectSpec, Direction, Knobs, Machine, Options, Outcome, PacketFate, ReauthMode, Request,
-    SecondPacket, Service, SynFate, WSAEACCES,
+    Accept, ClassifyIrql, Connect, ConnectSpec, DatagramSocket, Direction, Knobs, Listener, Machine, Options, Outcome,
+    PacketFate, Program, ReauthMode, Request, SecondPacket, Service, SynFate, WSAEACCES,
 };
 use nt_sys::fwp::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
 use nt_sys::status::{STATUS_INSUFFICIENT_RESOURCES, STATUS_SUCCESS};
@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use wire::hello::HelloOutcome;
 use wire::ioctl;
 use wire::request::RequestFlags;
-use wire::settings::{Fallback, Settings};
+use wire::settings::{Fallback, Holds, Settings};
 use wire::verdict::Verdict;
 use zerocopy::IntoBytes;
 
@@ -515,6 +515,173 @@ fn further_packets_are_kept_or_lost() {
         let wire = run.machine.engine().wire();
         let came: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
         expect_packets(run, &came, &[b"one", b"two"], Verdict::PERMIT);
+        service.close();
+    });
+}
+
+/// One operation of each kind that comes in, and a raw one that goes out.
+struct Others {
+    listener: Listener,
+    accept: Accept,
+    inbox: DatagramSocket,
+    pinged: DatagramSocket,
+    _tunnel: DatagramSocket,
+}
+
+impl Others {
+    /// How many operations these are.
+    const COUNT: usize = 4;
+
+    fn start(run: &Run, program: &Program) -> Self {
+        let engine = run.machine.engine();
+        let listener = program.listen(engine, "0.0.0.0:80");
+        let inbox = program.udp_at(engine, "[::]:53");
+        let (pinged, tunnel) = (program.icmp(engine, false), program.raw(engine, 47, false));
+        assert!(pinged.bind());
+        run.arm();
+        let accept = listener.syn_from("192.0.2.7:40000".parse().unwrap());
+        inbox.deliver("[2001:db8::7]:40000".parse().unwrap(), b"query");
+        pinged.deliver_echo("192.0.2.7:0".parse().unwrap(), 7, b"ping");
+        tunnel.send_bytes("192.0.2.7:0".parse().unwrap(), b"inner");
+        Self { listener, accept, inbox, pinged, _tunnel: tunnel }
+    }
+
+    fn expect(&self, run: &Run, verdict: Verdict) {
+        let wire = run.machine.engine().wire();
+        let left: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
+        expect_packets(run, &left, &[b"inner"], verdict);
+        for (socket, payload) in [(&self.inbox, &b"query"[..]), (&self.pinged, b"ping")] {
+            let came: Vec<_> = socket.received().into_iter().map(|(_, payload)| payload).collect();
+            expect_packets(run, &came, &[payload], verdict);
+        }
+        let fate = if verdict == Verdict::PERMIT { SynFate::Established } else { SynFate::Dropped };
+        assert!(self.accept.fate() == fate || self.accept.fate() != SynFate::Held && run.has_failed());
+        assert!(self.listener.accepted().len() <= 1);
+    }
+}
+
+#[test]
+fn what_comes_in_and_raw_packets_get_their_verdict_or_the_fallback() {
+    for verdict in [Verdict::PERMIT, Verdict::BLOCK] {
+        fail_every_call(&format!("TCP, UDP, ICMP in, raw out, answer {verdict:?}"), true, |run| {
+            run.load();
+            // The fallback is the same: what a failure keeps from being held has the same fate, or is lost.
+            let (settings, _) =
+                settings_against(if verdict == Verdict::PERMIT { Verdict::BLOCK } else { Verdict::PERMIT });
+            let service = run.machine.service(settings);
+            let program = run.machine.program("server.exe");
+            let others = Others::start(run, &program);
+            for request in run.take(&service, Others::COUNT) {
+                service.answer(&request, verdict);
+            }
+            run.machine.settle();
+            others.expect(run, verdict);
+            service.close();
+        });
+    }
+}
+
+#[test]
+fn what_comes_in_does_not_outlast_its_deadline_nor_its_service() {
+    for dies in [false, true] {
+        fail_every_call(&format!("TCP, UDP, ICMP in, raw out, service dies {dies}"), true, |run| {
+            run.load();
+            let service = run.machine.service(Settings { deadline_ms: DEADLINE_MS, ..Settings::INITIAL });
+            let program = run.machine.program("server.exe");
+            let others = Others::start(run, &program);
+            run.take(&service, Others::COUNT);
+            if dies {
+                service.kill();
+                run.machine.advance(RETRIED_MS);
+                others.expect(run, Verdict::PERMIT);
+            } else {
+                run.machine.advance(u64::from(DEADLINE_MS) + RETRIED_MS);
+                others.expect(run, Verdict::PERMIT);
+                service.close();
+            }
+        });
+    }
+}
+
+#[test]
+fn what_comes_in_is_released_by_an_unload() {
+    fail_every_call("unload with TCP, UDP, ICMP in and raw out held", true, |run| {
+        run.load();
+        let service = run.machine.service(Settings::INITIAL);
+        let program = run.machine.program("server.exe");
+        let others = Others::start(run, &program);
+        run.take(&service, Others::COUNT);
+        assert!(!run.machine.unload(), "the service has the device open");
+        service.close();
+        run.machine.settle();
+        others.expect(run, Verdict::PERMIT);
+    });
+}
+
+#[test]
+fn both_halves_of_loopback_connect_in_the_end() {
+    fail_every_call("loopback", true, |run| {
+        run.load();
+        let service = run.machine.service(Settings { hold: Holds::all().bits(), ..Settings::INITIAL });
+        let engine = run.machine.engine();
+        let (server, client) = (run.machine.program("httpd.exe"), run.machine.program("curl.exe"));
+        let listener = server.listen(engine, "127.0.0.1:80");
+        let inbox = server.udp_at(engine, "127.0.0.1:53");
+        let socket = client.udp_at(engine, "127.0.0.1:4000");
+        run.arm();
+        let connect = client.connect(engine, "127.0.0.1:80");
+        socket.send_bytes("127.0.0.1:53".parse().unwrap(), b"query");
+        for _half in 0..2 {
+            answer_all(&service, &run.take(&service, 2));
+            run.machine.settle();
+        }
+        if connect.outcome() == Outcome::Pending {
+            assert!(run.has_failed(), "its SYN was lost");
+            connect.retransmit();
+            answer_all(&service, &run.take(&service, 1));
+            run.machine.settle();
+        }
+        assert_eq!((connect.outcome(), listener.accepted().len()), (Outcome::Connected, 1));
+        let came: Vec<_> = inbox.received().into_iter().map(|(_, payload)| payload).collect();
+        expect_packets(run, &came, &[b"query"], Verdict::PERMIT);
+        service.close();
+    });
+}
+
+#[test]
+fn live_flows_of_every_kind_are_asked_about_in_the_end() {
+    fail_every_call("questions about TCP, UDP and ICMP, in and out", true, |run| {
+        run.load();
+        let service = run.machine.service(Settings::INITIAL);
+        let (engine, program) = (run.machine.engine(), run.machine.program("server.exe"));
+        let listener = program.listen(engine, "0.0.0.0:80");
+        let (udp, inbox) = (program.udp(engine, true), program.udp_at(engine, "0.0.0.0:53"));
+        let (to, from) = ("[2001:db8::1]:53".parse().unwrap(), "192.0.2.7:40000".parse().unwrap());
+        let accept = listener.syn_from(from);
+        udp.send_bytes(to, b"one");
+        inbox.deliver(from, b"one");
+        answer_all(&service, &run.take(&service, 3));
+        run.machine.settle();
+        run.arm();
+        run.retry(|| service.call(ioctl::CONFIGURE, Settings { epoch: 1, ..Settings::INITIAL }.as_bytes(), 0).0);
+        run.machine.advance(RETRIED_MS);
+        udp.send_bytes(to, b"two");
+        inbox.deliver(from, b"two");
+        assert_eq!(accept.flow().map(|flow| flow.packet(Direction::Inbound)), Some(PacketFate::Passed));
+        run.machine.settle();
+        let questions = service.take();
+        assert_eq!(questions.len(), 3);
+        for question in &questions {
+            service.answer(question, Verdict::BLOCK);
+        }
+        run.machine.advance(RETRIED_MS);
+        udp.send_bytes(to, b"three");
+        inbox.deliver(from, b"three");
+        assert_eq!(accept.flow().map(|flow| flow.packet(Direction::Inbound)), Some(PacketFate::Dropped));
+        let wire = engine.wire();
+        let left: Vec<_> = wire.iter().map(|packet| &packet.payload).collect();
+        assert_eq!(left, [b"one", b"two"]);
+        assert_eq!(inbox.received(), [(from, b"one".to_vec()), (from, b"two".to_vec())]);
         service.close();
     });
 }
