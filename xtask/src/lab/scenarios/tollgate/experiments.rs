@@ -1,6 +1,6 @@
 //! The program of `docs/windows-checklist.md`: it runs, judges, and finds nothing here that contradicts.
 //!
-//! Only experiments that the hooks can feel: connects. Times and packets are Windows' own affair.
+//! Only experiments that the hooks can feel: connects. Packets, live flows and what comes in are Windows' own affair.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -11,18 +11,20 @@ use crate::lab::scenarios::{Bench, Scenario};
 use crate::lab::tollgate::TIMEOUT;
 
 pub const SCENARIOS: [Scenario; 1] = [Scenario {
-    name: "the experiments for a real windows attach, connect, kill, and judge what they see",
+    name: "the experiments for a real windows connect, kill, unload, and judge what they see",
     run: experiments,
 }];
 
 /// What each sees here.
-const EXPECTED: [(&str, &str); 6] = [
+const EXPECTED: [(&str, &str); 8] = [
     ("inline", "inline"),
     ("connect-error", "access-denied"),
     ("request", "all"),
     ("deadline", "released"),
     ("detach", "released"),
     ("kill-while-held", "closure"),
+    ("stop-while-held", "released"),
+    ("stop-under-load", "unloads"),
 ];
 
 fn experiments(bench: &Bench) -> Result<()> {
