@@ -8,7 +8,7 @@ pub const USAGE: &str = "usage: experiments [--json] [--peer ADDRESS] [NAME]...
 Runs these experiments, or all but those that need a peer when none is given. As administrator, with the driver
 running, and no service attached.
 
-  --peer ADDRESS  the address of a second machine on which `experiments --serve` runs
+  --peer ADDRESS  the IPv4 address of a second machine on which `experiments --serve` runs
   --serve         be that machine, until ended; TCP and UDP port 7117 must be open on it
   --list          names and questions
   --json          one JSON object a line
@@ -48,7 +48,7 @@ pub fn read(words: &[String]) -> Result<Task, String> {
             "--json" => run.json = true,
             "--peer" => {
                 let address = words.next().ok_or("--peer needs an address")?;
-                run.peer = Some(address.parse().map_err(|_| format!("{address} is no IP address"))?);
+                run.peer = Some(address.parse().map(IpAddr::V4).map_err(|_| format!("{address} is no IPv4 address"))?);
             }
             option if option.starts_with('-') => return Err(format!("{option} is no option")),
             name => run.names.push(name.to_owned()),

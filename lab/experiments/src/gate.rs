@@ -1,7 +1,7 @@
 //! The attachment: what the driver asks about our programs waits here, everything else is permitted at once.
 //!
-//! Invariants: one thread takes requests; dropping a [`Gate`] ends it and detaches. Neighbours: `platform` speaks to the
-//! driver, `stories` decides.
+//! Invariants: one thread takes requests; dropping a [`Gate`] ends it and detaches. Neighbours: `platform` speaks to
+//! the driver, `stories` decides.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};

@@ -4,7 +4,7 @@
 //! not answered. Neighbours: `stories` asks.
 
 use std::io::{BufRead, BufReader, Write};
-use std::net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -21,16 +21,10 @@ const SEND_EVERY: Duration = Duration::from_millis(300);
 
 /// Serves until it is ended.
 pub fn serve() -> Result<()> {
-    let listener =
-        TcpListener::bind((Ipv6Addr::UNSPECIFIED, PORT)).or_else(|_| TcpListener::bind(("0.0.0.0", PORT)))?;
-    // Windows opens a socket for IPv6 to IPv6 alone.
-    let four = TcpListener::bind(("0.0.0.0", PORT)).ok();
-    let datagrams = UdpSocket::bind(("0.0.0.0", PORT))?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
+    let datagrams = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, PORT))?;
     thread::spawn(move || echo(&datagrams));
     println!("serving at port {PORT}, TCP and UDP; Ctrl-C ends it");
-    if let Some(four) = four {
-        thread::spawn(move || accept(&four));
-    }
     accept(&listener);
     Ok(())
 }
@@ -52,7 +46,7 @@ fn echo(socket: &UdpSocket) {
 }
 
 fn attend(stream: TcpStream) -> Result<()> {
-    let who = stream.peer_addr()?.ip().to_canonical();
+    let who = stream.peer_addr()?.ip();
     let mut answers = stream.try_clone()?;
     for line in BufReader::new(stream).lines() {
         if let Some(answer) = obey(&line?, who) {
@@ -77,7 +71,7 @@ fn obey(line: &str, who: IpAddr) -> Option<String> {
         }
         ["send", port, count] => {
             let to = SocketAddr::new(who, port.parse().ok()?);
-            let socket = UdpSocket::bind(("0.0.0.0", 0)).ok()?;
+            let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).ok()?;
             for number in 0..count.parse::<u32>().ok()? {
                 socket.send_to(format!("tollgate {number}").as_bytes(), to).ok()?;
                 thread::sleep(SEND_EVERY);

@@ -21,7 +21,8 @@ const CLOSED: Hypothesis = Hypothesis::fine(
 const NOT_CLOSED: Hypothesis = Hypothesis::fine(
     "late",
     "its answer is accepted: no closure was indicated before it",
-    "The closure waits for the held operation. Nothing crashes; say so at R32, and consider answering gone processes at once in crates/gate.",
+    "The closure waits for the held operation. Nothing crashes; say so at R32, and consider answering gone \
+        processes at once in crates/gate.",
 );
 const LOST: Hypothesis = Hypothesis::contradicts(
     "lost",
@@ -48,7 +49,8 @@ pub const STORIES: [Story; 3] = [
     },
     Story {
         name: "close-races-answer",
-        question: "does the machine bear answers and closing sockets at the same moment, and may a closure's classify be held by a callout of type CALLOUT_UNKNOWN?",
+        question: "does the machine bear answers and closing sockets at the same moment, and may a closure's \
+            classify be held by a callout of type CALLOUT_UNKNOWN?",
         needs_peer: false,
         hypotheses: &[
             Hypothesis::fine(
@@ -59,7 +61,8 @@ pub const STORIES: [Story; 3] = [
             Hypothesis::fine(
                 "not-met",
                 "closures_held is the same",
-                "The race was not met. Run it again under Driver Verifier; nothing is settled about closures that are held.",
+                "The race was not met. Run it again under Driver Verifier; nothing is settled about closures that \
+                    are held.",
             ),
             LOST,
         ],

@@ -51,12 +51,14 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::fine(
                 "works",
                 "it is held, permitted, and connects",
-                "`hold.loopback_inbound` may be recommended; R25 in docs/rules-of-wfp.md can be replaced by what was seen.",
+                "`hold.loopback_inbound` may be recommended; R25 in docs/rules-of-wfp.md can be replaced by what \
+                    was seen.",
             ),
             Hypothesis::fine(
                 "refused",
                 "inject_failed rises",
-                "Nothing to change: it is off unless the settings say so (R25). Say in docs/operations.md that it does not work.",
+                "Nothing to change: it is off unless the settings say so (R25). Say in docs/operations.md that it \
+                    does not work.",
             ),
             Hypothesis::fine(
                 "lost",
@@ -85,17 +87,19 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::fine(
                 "held",
                 "one request, and the peer is connected after the permit",
-                "Nothing to change (O: the kept SYN is injected; later ones are absorbed).",
+                "Nothing to change: the kept SYN is injected, later ones are absorbed.",
             ),
             Hypothesis::contradicts(
                 "asked-again",
                 "more than one request",
-                "A retransmitted SYN is taken for another connection: the key endpoint in crates/nt/src/wfp/authorize.rs.",
+                "A retransmitted SYN is taken for another connection: the key endpoint in \
+                    crates/nt/src/wfp/authorize.rs.",
             ),
             Hypothesis::contradicts(
                 "lost",
                 "one request, and the peer is not connected",
-                "Receive injection of a SYN does not work: leave `tcp` out of `[hold] inbound`; inject.rs in crates/nt/src/wfp.",
+                "Receive injection of a SYN does not work: leave `tcp` out of `[hold] inbound`; inject.rs in \
+                    crates/nt/src/wfp.",
             ),
             Hypothesis::contradicts(
                 "not-asked",
@@ -144,7 +148,8 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::contradicts(
                 "lost",
                 "fewer than three arrive",
-                "Receive injection: inject_failed; leave `udp` out of `[hold] inbound`; inject.rs and packet.rs in crates/nt/src/wfp (R18).",
+                "Receive injection: inject_failed; leave `udp` out of `[hold] inbound`; inject.rs and packet.rs in \
+                    crates/nt/src/wfp (R18).",
             ),
             Hypothesis::contradicts(
                 "twice",

@@ -26,7 +26,8 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::fine(
                 "later",
                 "claimed rises, but not always before the call returns",
-                "Nothing to change: both orders are handled (R7, R8). The record must outlive the completion: it does.",
+                "Nothing to change: both orders are handled (R7, R8). The record must outlive the completion: it \
+                    does.",
             ),
             Hypothesis::contradicts(
                 "never",
@@ -54,7 +55,8 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::fine(
                 "another-error",
                 "it fails with another code",
-                "Say that code in the documentation and in docs/lab.md; lab/hook/src/sockets.rs then answers with it, too.",
+                "Say that code in the documentation and in docs/lab.md; lab/hook/src/sockets.rs then answers with \
+                    it, too.",
             ),
             Hypothesis::contradicts(
                 "connected",
@@ -82,7 +84,8 @@ pub const STORIES: [Story; 5] = [
             Hypothesis::contradicts(
                 "some",
                 "one of them is missing",
-                "The fact that is missing: values and metadata in crates/nt/src/wfp/authorize.rs; start keys in crates/nt, PsGetProcessStartKey (R35).",
+                "The fact that is missing: values and metadata in crates/nt/src/wfp/authorize.rs; start keys in \
+                    crates/nt, PsGetProcessStartKey (R35).",
             ),
         ],
         run: request,

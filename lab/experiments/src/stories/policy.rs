@@ -28,12 +28,14 @@ pub const STORIES: [Story; 3] = [
             Hypothesis::contradicts(
                 "passes",
                 "it is asked about and blocked, and data goes on",
-                "A block at a reauthorize does not end this flow: docs/security.md must say so; else it has to be ended at a transport or stream layer.",
+                "A block at a reauthorize does not end this flow: docs/security.md must say so; else it has to be \
+                    ended at a transport or stream layer.",
             ),
             Hypothesis::contradicts(
                 "not-asked",
                 "nothing is asked",
-                "Adding and removing a filter does not make the engine ask again about it (loopback alone? run it with --peer): docs/decisions/0010, crates/driver/src/filtering.rs.",
+                "Adding and removing a filter does not make the engine ask again about it (loopback alone? run it \
+                    with --peer): docs/decisions/0010, crates/driver/src/filtering.rs.",
             ),
         ],
         run: live,

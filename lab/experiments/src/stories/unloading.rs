@@ -38,7 +38,8 @@ pub const STORIES: [Story; 2] = [
     },
     Story {
         name: "stop-under-load",
-        question: "does unregistering wait for classifies that run: does the driver unload ten times while programs connect?",
+        question: "does unregistering wait for classifies that run: does the driver unload ten times while programs \
+            connect?",
         needs_peer: false,
         hypotheses: &[
             Hypothesis::fine("unloads", "ten stops and starts, and connects go on succeeding", "Nothing to change."),
@@ -63,7 +64,7 @@ fn stop_while_held(_: &Stage, facts: &mut Facts) -> Result<()> {
     let program = Program::start(&["connect", &address])?;
     gate.next(held_out)?;
     let began = Instant::now();
-    // The driver is unloaded when the last handle to its device is closed: by then it was asked to stop, or is about to.
+    // The driver is unloaded when the last handle to its device is closed: by then it was asked to stop.
     let stopped = thread::scope(|scope| {
         let stopping = scope.spawn(driver_service::stop);
         thread::sleep(std::time::Duration::from_millis(500));
