@@ -406,7 +406,7 @@ impl<P, K: Packets, M: Memory> Gate<P, K, M> {
         let of_process = self.pending.count_of_process(self.sip, flow.process_id);
         let direction = flow.key.direction;
         if self.pending.used() >= share(direction, self.settings.max_pended) as usize
-            || of_process >= self.settings.max_pended_per_process
+            || of_process >= share(direction, self.settings.max_pended_per_process)
             || !self.kept.reserve(&self.settings, direction, packet_bytes)
         {
             return None;

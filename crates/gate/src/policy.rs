@@ -53,7 +53,8 @@ pub(crate) fn is_icmp(protocol: u8) -> bool {
 }
 
 /// How much of a limit operations of this direction may fill. Inbound ones find the half of it gone: remotes, who can send
-/// from any address, must not be able to keep this machine's own connections from being held.
+/// from any address, must not be able to keep this machine's own connections, or those of one of its servers, from being
+/// held.
 pub(crate) fn share(direction: Direction, limit: u32) -> u32 {
     if direction == Direction::INBOUND { limit.div_ceil(2) } else { limit }
 }

@@ -61,7 +61,7 @@ pub struct Settings {
     /// How many connections may be held at once: [`Settings::PENDED`]. Inbound ones are held only while less than half of
     /// them are in use, so that remotes cannot keep this machine's own from being held.
     pub max_pended: u32,
-    /// How many of them may belong to one process: 1 to `max_pended`.
+    /// How many of them may belong to one process: 1 to `max_pended`. Of inbound ones half as many, for the same reason.
     pub max_pended_per_process: u32,
     /// How many verdicts may be cached: [`Settings::CACHED`]. Rounded up to what the cache is built of.
     pub max_cached: u32,

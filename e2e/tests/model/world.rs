@@ -6,7 +6,7 @@
 //! Neighbours: `programs`, `network`, `services` and `others` make the steps.
 
 use crate::dice::Dice;
-use crate::reference::{Expected, Foreign, Key, Reference, TCP, Who};
+use crate::reference::{Ability, Expected, Foreign, Key, Reference, TCP, Who};
 use e2e::{
     Accept, AfterHardBlock, ClassifyIrql, Connect, DatagramSocket, Knobs, Listener, Machine, Options, Outcome, Program,
     Request, Rival, Service, SynFate, WSAEACCES,
@@ -118,6 +118,8 @@ pub struct World {
     pub log: VecDeque<String>,
     pub kinds: BTreeMap<&'static str, u64>,
     pub steps: usize,
+    /// A socket of this step has gone before its packets; or somebody else blocks them.
+    pub may_fail_to_inject: bool,
     pub machine: Machine,
 }
 
@@ -154,6 +156,7 @@ impl World {
             log: VecDeque::new(),
             kinds: BTreeMap::new(),
             steps: 0,
+            may_fail_to_inject: false,
             machine,
         }
     }
@@ -196,30 +199,28 @@ impl World {
         doors.total() - doors.pend_failed - claimed - unclaimed
     }
 
-    /// A flow was authorized for the first time, with a packet unless it is a connect; gives what it must have come to.
-    pub fn authorized(&mut self, who: &Who, payload: Option<Vec<u8>>) -> State {
+    /// A flow was authorized for the first time, with these packets; gives what it must have come to.
+    pub fn authorized(&mut self, who: &Who, ability: Ability, packets: Vec<Vec<u8>>) -> State {
         let now = self.now();
         let held = || self.sockets.iter().flat_map(|socket| &socket.flows).filter(|flow| flow.is_held());
         let (used, of_process) = (held().count(), held().filter(|flow| flow.who.pid == who.pid).count());
         let settings = self.reference.settings;
         let share = |limit: u32| if who.is_inbound() { limit.div_ceil(2) } else { limit };
-        let (most, most_of_process) = (share(settings.max_pended) as usize, settings.max_pended_per_process as usize);
+        let [most, most_of_process] =
+            [settings.max_pended, settings.max_pended_per_process].map(|limit| share(limit) as usize);
         let ghosts = self.ghosts() as usize;
         let must = used + ghosts >= most || of_process >= most_of_process;
-        let may = must || of_process + ghosts >= most_of_process;
+        let has_packet = who.is_inbound() || who.protocol != TCP;
+        let may = must || of_process + ghosts >= most_of_process || has_packet && self.reference.is_tight();
         let was_limited = self.read_stats().limited > self.stats.limited;
-        let is_full = must || may && was_limited;
-        match self.reference.authorize(now, who, is_full) {
+        match self.reference.authorize(now, who, ability, must || may && was_limited) {
             Expected::Hold => {
                 let serial = self.serial();
-                let packets = payload.into_iter().collect();
                 State::Held(Record { serial, id: None, since: now, asked: 0, packets })
             }
             Expected::Answer(Verdict::PERMIT) => {
                 let at = self.socket_at(who.key.0);
-                if let Some(payload) = payload {
-                    self.passes(at, who, [payload]);
-                }
+                self.passes(at, who, packets);
                 self.live()
             }
             Expected::Answer(_) => State::Over,
@@ -255,7 +256,9 @@ impl World {
             true if verdict == Verdict::BLOCK => verdict,
             _ => self.reference.effect(verdict),
         };
-        self.reference.say(who.key, verdict, asked.unwrap_or(rules));
+        if verdict == Verdict::PERMIT || !who.is_inbound() {
+            self.reference.say(who.key, verdict, asked.unwrap_or(rules));
+        }
         let is_hidden =
             self.foreign() == Foreign::BlocksBeforeUs && self.knobs.after_hard_block == AfterHardBlock::Stop;
         self.sockets[at].flows[flow].is_ghost = !who.is_inbound() && (is_hidden || !self.reference.filtering);
@@ -311,6 +314,20 @@ impl World {
 
     /// A socket goes away, with everything of it.
     pub fn close(&mut self, at: usize) {
+        let Some((outcome, expected)) = self.close_now(at) else { return };
+        let expected = if expected == Outcome::Pending { Outcome::Closed } else { expected };
+        assert_eq!(outcome, expected);
+    }
+
+    /// The same, of one that was just answered: its connection is closed, or was decided before.
+    pub fn close_hurriedly(&mut self, at: usize, effect: Verdict) {
+        let Some((outcome, _)) = self.close_now(at) else { return };
+        let decided = if effect == Verdict::PERMIT { Outcome::Connected } else { Outcome::Refused(WSAEACCES) };
+        assert!(outcome == Outcome::Closed || outcome == decided, "{outcome:?}");
+    }
+
+    /// Gives the outcome of a connection, and the one that was expected before.
+    fn close_now(&mut self, at: usize) -> Option<(Outcome, Outcome)> {
         let socket = self.sockets.remove(at);
         for flow in &socket.flows {
             if let State::Held(record) = &flow.state {
@@ -318,25 +335,23 @@ impl World {
                 self.old_ids.extend(record.id);
             }
         }
-        let before = match &socket.kind {
-            Kind::Connect(connect, _, _) => {
+        match &socket.kind {
+            Kind::Connect(connect, told, expected) => {
                 connect.close();
-                Some(connect.outcome())
+                self.machine.settle();
+                assert_eq!(told.load(Ordering::SeqCst), 1, "an outcome is told once");
+                Some((connect.outcome(), *expected))
             }
             Kind::Datagram(datagram) => {
                 datagram.close();
+                self.machine.settle();
                 None
             }
             Kind::Listener(listener) => {
                 listener.close();
+                self.machine.settle();
                 None
             }
-        };
-        self.machine.settle();
-        if let (Some(outcome), Kind::Connect(connect, told, expected)) = (before, &socket.kind) {
-            let expected = if *expected == Outcome::Pending { Outcome::Closed } else { *expected };
-            assert_eq!((outcome, connect.outcome()), (expected, expected));
-            assert_eq!(told.load(Ordering::SeqCst), 1, "an outcome is told once");
         }
     }
 
@@ -413,11 +428,12 @@ impl World {
         self.stats = stats;
         let is_exact = self.ghosts() == 0;
         assert!(stats.kept_packets as usize == kept + tcp || !is_exact, "{stats:?}");
+        assert!(stats.packets_kept >= before.packets_kept && stats.kept_bytes <= 1 << 20);
         assert_eq!(stats.epoch, self.reference.settings.epoch);
         assert_eq!(stats.attached, u8::from(self.reference.attached));
         assert_eq!(stats.filtering, u8::from(self.reference.filtering));
-        // Somebody else may block what we inject.
-        assert!(stats.inject_failed == before.inject_failed || self.foreign().blocks(), "{stats:?}");
+        let may_fail = std::mem::take(&mut self.may_fail_to_inject) || self.foreign().blocks();
+        assert!(stats.inject_failed == before.inject_failed || may_fail, "{stats:?}");
         assert_eq!(stats.orphaned, before.orphaned);
     }
 

@@ -238,7 +238,7 @@ impl Model {
     fn is_full(&self, who: &Who, bytes: u32) -> bool {
         let of_process = self.records.iter().filter(|r| r.who.process_id == who.process_id).count();
         self.records.len() >= share(who.is_inbound(), self.settings.max_pended) as usize
-            || of_process >= self.settings.max_pended_per_process as usize
+            || of_process >= share(who.is_inbound(), self.settings.max_pended_per_process) as usize
             || bytes > 0 && !self.has_room(who, 0, bytes)
     }
 

@@ -98,7 +98,7 @@ fn a_socket_is_busy_while_its_operation_is_about_to_be_pended() {
 /// O9: what a listening socket hears belongs to it, until the accepted socket has a handle of its own.
 #[test]
 fn a_listening_socket_takes_what_it_accepts_with_it_but_not_the_other_way() {
-    let mut t = Harness::new();
+    let mut t = Harness::with(|s| s.max_pended_per_process = s.max_pended);
     let syn = |child, port| format!("tcp 10.0.0.2:80/{child} <- 1.1.1.1:{port}");
     let (_, first) = t.connect(&syn(801, 1)).held();
     t.connect(&syn(802, 2)).held();

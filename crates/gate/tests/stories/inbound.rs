@@ -125,6 +125,19 @@ fn inbound_operations_fill_half_of_a_limit_at_most() {
     t.connect(DNS).held();
 }
 
+/// A server connects too: remotes must not use up what its process may have held.
+#[test]
+fn inbound_operations_fill_half_of_what_their_process_may_have() {
+    let mut t = Harness::with(|s| (s.max_pended, s.max_pended_per_process) = (8, 3));
+    let from = |port| format!("udp 10.0.0.2:500 <- 9.9.9.9:{port}");
+    t.connect(&from(1)).held();
+    t.connect(&from(2)).held();
+    assert_eq!(t.connect(&from(3)), Connect::Permitted);
+    t.connect("other[43] udp 10.0.0.2:501 <- 9.9.9.9:1").held();
+    t.connect(WEB).held();
+    assert_eq!(t.connect(DNS), Connect::Permitted, "the limit is the process's");
+}
+
 const KINDS: [(Holds, &str); 10] = [
     (Holds::CONNECT_TCP, "tcp 10.0.0.2:1 -> 1.1.1.1:1"),
     (Holds::CONNECT_UDP, "udp 10.0.0.2:1 -> 1.1.1.1:1"),
