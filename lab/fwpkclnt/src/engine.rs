@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use lab_sockets::{Address, Answer, Control, Operation, Question};
 use nt_sys::fwp::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
-use wfp_sim::{Config, ConnectSpec, Engine, Outcome, Process, Sent};
+use wfp_sim::{Config, ConnectSpec, Engine, FlowHandle, Outcome, Process, Sent};
 
 use crate::asker::Asker;
 use crate::host::WineHost;
@@ -34,7 +34,7 @@ pub fn ask(asker: &Asker, question: &Question, done: impl FnOnce(Answer) + Send 
     let process = programs::process(asker);
     match question.protocol {
         TCP => connect(&process, question, done),
-        _ => done(send(&process, question)),
+        _ => send(&process, question, done),
     }
 }
 
@@ -67,17 +67,28 @@ fn connect(process: &Process, question: &Question, done: impl FnOnce(Answer) + S
     drop(programs::remember_socket(process.pid(), question.endpoint, Socket::Tcp(connect)));
 }
 
-fn send(process: &Process, question: &Question) -> Answer {
+/// A packet that a driver holds is waited for: the program's own packet goes when the flow is permitted, and is lost when it
+/// is not. What the driver injects in its place stays in the emulated network, so that the remote reads it once.
+fn send(process: &Process, question: &Question, done: impl FnOnce(Answer) + Send + 'static) {
     let local = question.local.map_or_else(|| unspecified(question.remote), socket_addr);
     let socket = programs::udp_socket(process, question.endpoint, local);
     let remote = socket_addr(question.remote);
     if question.operation == Operation::Connect {
         socket.connect(remote);
     }
-    match socket.send(remote) {
-        Sent::Sent => Answer::Permit,
-        Sent::Lost => Answer::Lose,
-        Sent::Refused(_) => Answer::Block,
+    let lived = socket.flow(remote).filter(FlowHandle::is_live).map(|flow| flow.id());
+    let sent = socket.send(remote);
+    // Nobody reads the emulated wire.
+    drop(engine().take_wire());
+    match sent {
+        Sent::Sent => done(Answer::Permit),
+        Sent::Refused(_) => done(Answer::Block),
+        Sent::Lost => match socket.flow(remote).filter(|flow| Some(flow.id()) != lived) {
+            Some(flow) => flow.then(|outcome| {
+                done(if outcome == Outcome::Connected { Answer::Permit } else { Answer::Lose });
+            }),
+            None => done(Answer::Lose),
+        },
     }
 }
 

@@ -15,6 +15,7 @@ use super::socket::Socket;
 use crate::classify::Facts;
 use crate::classify::layer::{self, Step};
 use crate::sync::{Lock, ThreadId, this_thread};
+use std::mem;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -120,7 +121,7 @@ pub(super) struct Progress {
     pub last_used_ms: u64,
     /// Reauthorizations that run now while the flow lives.
     pub rechecks: usize,
-    on_done: Option<OnDone>,
+    on_done: Vec<OnDone>,
 }
 
 impl Progress {
@@ -177,7 +178,7 @@ impl Flow {
             epoch: 0,
             last_used_ms: 0,
             rechecks: 0,
-            on_done,
+            on_done: on_done.into_iter().collect(),
         };
         Self {
             id,
@@ -228,11 +229,24 @@ impl Flow {
             if progress.outcome == Outcome::Pending {
                 progress.outcome = outcome;
             }
-            progress.on_done.take()
+            mem::take(&mut progress.on_done)
         };
-        if let Some(on_done) = on_done {
+        for on_done in on_done {
             on_done(outcome);
         }
+    }
+
+    /// Has `on_done` called with the outcome, at once when there is one.
+    pub(super) fn when_done(&self, on_done: OnDone) {
+        let outcome = {
+            let mut progress = self.progress();
+            if progress.outcome == Outcome::Pending {
+                progress.on_done.push(on_done);
+                return;
+            }
+            progress.outcome
+        };
+        on_done(outcome);
     }
 
     /// What every indication of this flow says.

@@ -1,6 +1,6 @@
 //! A flow in the hand of whoever plays the network.
 
-use super::flow::{Direction, Flow, PacketFate};
+use super::flow::{Direction, Flow, Outcome, PacketFate};
 use super::network::packet_of;
 use super::reauthorize::{packet, recheck};
 use crate::machine::Machine;
@@ -34,6 +34,11 @@ impl FlowHandle {
     /// Whether packets pass.
     pub fn is_live(&self) -> bool {
         self.flow.is_live()
+    }
+
+    /// Has `then` called when it is decided about a flow that is held, and at once about another one.
+    pub fn then(&self, then: impl FnOnce(Outcome) + Send + 'static) {
+        self.flow.when_done(Box::new(then));
     }
 
     /// A packet comes by. The first after a change of the layer's filters is authorized again.
