@@ -75,6 +75,54 @@ fn the_first_packets_of_what_rules_permit_leave_and_arrive_once() {
 }
 
 #[test]
+fn a_ping_is_asked_about_and_leaves_once() {
+    let scene = Scene::start("", "");
+    let machine = scene.desk.machine();
+    let program = scene.desk.program("ping.exe");
+    let socket = program.icmp(machine.engine(), false);
+    let _asking = scene.sit_down();
+    let remote = "192.0.2.8:0".parse().unwrap();
+    socket.echo_bytes(remote, 7, b"ping");
+    let prompt = scene.prompt();
+    let shown = scene.run(&["ask", "--list"]).text();
+    assert!(shown.contains("ping.exe wants to send icmp echo request to 192.0.2.8"), "{shown}");
+    let id = prompt["id"].to_string();
+    scene.run(&["ask", "--answer", &id, "permit", "--for", "forever"]).text();
+    scene.poll("it leaves", || (!machine.engine().wire().is_empty()).then_some(()));
+    let written = fs::read_to_string(scene.path("rules/user/answers.toml")).unwrap();
+    assert!(written.contains("direction = \"out\"") && written.contains("remote = \"192.0.2.8/icmp\""), "{written}");
+    socket.echo_bytes(remote, 8, b"another");
+    let payloads = || machine.engine().wire().into_iter().map(|packet| packet.payload).collect::<Vec<_>>();
+    scene.poll("the rule lets the next one out", || (payloads().len() > 1).then_some(()));
+    machine.settle();
+    assert_eq!(payloads(), [b"ping".to_vec(), b"another".to_vec()]);
+}
+
+#[test]
+fn a_message_that_comes_in_is_asked_about_by_its_type() {
+    let scene = Scene::start("", "");
+    let program = scene.desk.program("echo.exe");
+    let socket = program.icmp(scene.desk.machine().engine(), false);
+    let _asking = scene.sit_down();
+    let remote = "198.51.100.7:0".parse().unwrap();
+    socket.deliver_echo(remote, 7, b"ping");
+    let prompt = scene.prompt();
+    let shown = scene.run(&["ask", "--list"]).text();
+    assert!(
+        shown.contains("198.51.100.7 wants to send icmp echo request to ") && shown.contains("echo.exe"),
+        "{shown}"
+    );
+    scene.run(&["ask", "--answer", &prompt["id"].to_string(), "permit", "--for", "forever", "--to", "port"]).text();
+    scene.poll("it arrives", || (!socket.received().is_empty()).then_some(()));
+    let written = fs::read_to_string(scene.path("rules/user/answers.toml")).unwrap();
+    assert!(written.contains("when = \"icmp.type == 8\"") && !written.contains("remote"), "{written}");
+    socket.deliver_echo("203.0.113.9:0".parse().unwrap(), 7, b"another");
+    scene.poll("the rule lets the next one in", || (socket.received().len() > 1).then_some(()));
+    let payloads: Vec<_> = socket.received().into_iter().map(|(_, payload)| payload).collect();
+    assert_eq!(payloads, [b"ping".to_vec(), b"another".to_vec()]);
+}
+
+#[test]
 fn a_connection_that_a_new_rule_blocks_ends_with_its_next_packet() {
     let scene = Scene::start("[rule.web]\naction = \"permit\"\n", "");
     let program = scene.desk.program("node.exe");
