@@ -26,7 +26,8 @@ impl World {
             self.attach();
         }
         match self.dice.below(1_000) {
-            0..200 => self.connect(),
+            0..160 => self.connect(),
+            160..200 => self.reset(),
             200..240 => self.open(),
             240..440 => self.datagram(),
             440..500 => self.syn(),
@@ -42,8 +43,7 @@ impl World {
             900..923 => self.advance(),
             923..940 => self.close_any(),
             940..943 => self.kill_program(),
-            943..952 => self.reset(),
-            952..962 => self.accept(),
+            943..962 => self.accept(),
             962..966 => self.own_connect(),
             966..970 => self.attach(),
             970..973 if self.service.is_some() => self.detach(),

@@ -1,8 +1,8 @@
 //! What programs do, and what comes in for them.
 
-use crate::reference::{GRE, TCP, UDP, Who};
+use crate::reference::{Ability, GRE, TCP, UDP, Who};
 use crate::world::{Flow, Kind, PROGRAMS, SOME_PACKET, Socket, State, World};
-use e2e::{AcceptEndpoint, ConnectSpec, Direction, Outcome, PacketFate, SecondPacket, WSAEACCES};
+use e2e::{AcceptEndpoint, ConnectSpec, Direction, Outcome, PacketFate, Protection, SecondPacket, WSAEACCES};
 use nt_sys::fwp::FWP_CONDITION_REAUTHORIZE_REASON_POLICY_CHANGE;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl World {
         self.sockets.push(Socket { serial, kind, program, protocol: TCP, is_v6, port, is_server, flows, received });
         let at = self.sockets.len() - 1;
         let who = self.who(at, remote);
-        let state = self.authorized(&who, None);
+        let state = self.authorized(&who, Ability::Hold, Vec::new());
         let expected = match state {
             State::Held(_) => Outcome::Pending,
             State::Live { .. } => Outcome::Connected,
@@ -123,53 +123,66 @@ impl World {
             return;
         }
         let is_inbound = if is_live { self.dice.chance(50) } else { who.is_inbound() };
-        let payload = self.payload();
+        let is_secured = who.protocol == UDP && is_inbound && !is_held && self.dice.chance(20);
+        let (protection, ability) = match self.dice.below(3) {
+            0 if is_secured => (Protection::Transport, Ability::ReportOnly),
+            1 if is_secured => (Protection::DeTunneled, Ability::ReportOnly),
+            _ if is_secured => (Protection::Tunnel, Ability::Pass),
+            _ => (Protection::None, Ability::Hold),
+        };
+        let count = if who.protocol == UDP && !is_inbound && self.dice.chance(20) { 3 } else { 1 };
+        let payloads: Vec<_> = (0..count).map(|_| self.payload()).collect();
         let kind = match (is_inbound, is_live, is_held) {
+            (true, false, false) if is_secured => "first secured packet",
+            (false, false, false) if count > 1 => "several first packets out",
             (false, false, false) => "first packet out",
             (true, false, false) => "first packet in",
             (_, false, true) => "further packet",
             (false, true, _) => "packet out of a live flow",
             (true, true, _) => "packet in of a live flow",
         };
-        self.note(kind, || format!("{who:?} {payload:?}"));
-        self.exchange(at, &who, is_inbound, &payload);
+        self.note(kind, || format!("{who:?} {protection:?} {payloads:?}"));
+        self.exchange(at, &who, is_inbound, protection, &payloads);
         self.machine.settle();
         if is_live {
             if self.reauthorized(at, flow, false) {
                 if is_inbound {
-                    self.sockets[at].received.push((who.remote(), payload));
+                    self.sockets[at].received.extend(payloads.into_iter().map(|payload| (who.remote(), payload)));
                 } else {
-                    self.wire.entry(who.key).or_default().push(payload);
+                    self.wire.entry(who.key).or_default().extend(payloads);
                 }
             }
         } else if is_held {
             let is_seen = self.knobs.second_packet == SecondPacket::ClassifyAgain && self.reference.filtering;
-            self.join(at, flow, is_seen, payload);
+            self.join(at, flow, is_seen, payloads);
         } else {
-            let state = self.authorized(&who, Some(payload));
+            let state = self.authorized(&who, ability, payloads);
             self.sockets[at].flows[flow].state = state;
         }
     }
 
-    fn join(&mut self, at: usize, flow: usize, is_seen: bool, payload: Vec<u8>) {
-        let has_room = self.reference.has_room();
+    fn join(&mut self, at: usize, flow: usize, is_seen: bool, payloads: Vec<Vec<u8>>) {
+        let was_kept = self.read_stats().packets_kept > self.stats.packets_kept;
+        let has_room = if self.reference.is_tight() { was_kept } else { self.reference.has_room() };
+        assert!(!was_kept || self.reference.has_room(), "there is no room for anything");
         if let State::Held(record) = &mut self.sockets[at].flows[flow].state
             && is_seen
             && has_room
         {
-            record.packets.push(payload);
+            record.packets.extend(payloads);
         }
     }
 
-    fn exchange(&mut self, at: usize, who: &Who, is_inbound: bool, payload: &[u8]) {
+    fn exchange(&mut self, at: usize, who: &Who, is_inbound: bool, protection: Protection, payloads: &[Vec<u8>]) {
         let Kind::Datagram(socket) = &self.sockets[at].kind else { return };
         let (is_icmp, remote) = (matches!(who.protocol, ICMP | ICMP_V6), who.remote());
+        let all: Vec<&[u8]> = payloads.iter().map(Vec::as_slice).collect();
         match (is_inbound, is_icmp) {
-            (true, true) if who.is_inbound() => drop(socket.deliver_echo(remote, 7, payload)),
-            (true, true) => drop(socket.deliver_echo_reply(remote, 7, payload)),
-            (true, false) => drop(socket.deliver(remote, payload)),
-            (false, true) => drop(socket.echo_bytes(remote, 7, payload)),
-            (false, false) => drop(socket.send_bytes(remote, payload)),
+            (true, true) if who.is_inbound() => drop(socket.deliver_echo(remote, 7, all[0])),
+            (true, true) => drop(socket.deliver_echo_reply(remote, 7, all[0])),
+            (true, false) => drop(socket.deliver_protected(remote, all[0], protection)),
+            (false, true) => drop(socket.echo_bytes(remote, 7, all[0])),
+            (false, false) => drop(socket.send_many(remote, &all)),
         }
     }
 
@@ -187,14 +200,8 @@ impl World {
         self.machine.settle();
         if !is_held && !is_live {
             self.sockets[at].flows[flow].state = State::Over;
-            let state = self.authorized(&who, Some(Vec::new()));
-            self.sockets[at].flows[flow].state = match state {
-                State::Held(mut record) => {
-                    record.packets.clear();
-                    State::Held(record)
-                }
-                state => state,
-            };
+            let state = self.authorized(&who, Ability::Hold, Vec::new());
+            self.sockets[at].flows[flow].state = state;
             self.sockets[at].flows[flow].accept = Some(accept);
         }
     }
@@ -204,7 +211,12 @@ impl World {
         if self.knobs.accept_endpoint != AcceptEndpoint::Child {
             return;
         }
-        let Some((at, flow)) = self.any_flow(|flow| flow.accept.is_some() && flow.is_held()) else { return };
+        let is_syn = |flow: &Flow| flow.accept.is_some() && flow.is_held();
+        if self.any_flow(is_syn).is_none() {
+            self.syn();
+            self.compare();
+        }
+        let Some((at, flow)) = self.any_flow(is_syn) else { return };
         let who = self.sockets[at].flows[flow].who;
         self.note("reset", || format!("{who:?}"));
         let one = &mut self.sockets[at].flows[flow];
@@ -273,7 +285,7 @@ impl World {
         if is_held {
             assert_eq!(fate, PacketFate::Dropped);
             let is_seen = who.protocol != TCP && !who.is_inbound() && self.reference.filtering;
-            self.join(at, flow, is_seen && !self.foreign().takes_the_right(), SOME_PACKET.to_vec());
+            self.join(at, flow, is_seen && !self.foreign().takes_the_right(), vec![SOME_PACKET.to_vec()]);
         } else {
             let passes = self.reauthorized(at, flow, true);
             assert_eq!(fate == PacketFate::Passed, passes, "{who:?}");

@@ -96,6 +96,16 @@ pub enum Expected {
     Hold,
 }
 
+/// What can be done about a packet that is authorized.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ability {
+    Hold,
+    /// IPsec secured it, so a copy would come without its protection (R24).
+    ReportOnly,
+    /// It is a tunnel's, and comes again without it.
+    Pass,
+}
+
 pub type Report = (usize, SocketAddr, Direction, u8, Verdict, Because);
 
 pub struct Reference {
@@ -182,9 +192,9 @@ impl Reference {
     }
 
     /// A new connection. `is_full` says whether the limit of records was reached.
-    pub fn authorize(&mut self, now: u64, who: &Who, is_full: bool) -> Expected {
-        if !self.filtering {
-            return Expected::Answer(Verdict::PERMIT);
+    pub fn authorize(&mut self, now: u64, who: &Who, ability: Ability, is_full: bool) -> Expected {
+        if !self.filtering || ability == Ability::Pass {
+            return Expected::Answer(self.effect(Verdict::PERMIT));
         }
         if self.foreign.takes_the_right() {
             let vetoes = self.valid(now, who) == Some(Verdict::BLOCK);
@@ -195,7 +205,7 @@ impl Reference {
         }
         self.said.remove(&who.key);
         self.questions.retain(|question| question.who.key != who.key);
-        let is_held = self.wants_hold(who);
+        let is_held = self.wants_hold(who) && ability == Ability::Hold;
         let (verdict, because) = if let Some(verdict) = self.valid(now, who) {
             if is_held {
                 return Expected::Answer(self.effect(verdict));
@@ -217,6 +227,11 @@ impl Reference {
     /// Whether packets may be kept.
     pub fn has_room(&self) -> bool {
         self.settings.max_packet_bytes_per_operation > 0
+    }
+
+    /// Whether they may be too many. What one of them costs is told nowhere.
+    pub fn is_tight(&self) -> bool {
+        self.settings.max_packet_bytes_per_operation < 4_096
     }
 
     /// What the filter engine makes of our verdict.
