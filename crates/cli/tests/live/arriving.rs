@@ -86,6 +86,7 @@ fn a_ping_is_asked_about_and_leaves_once() {
     let prompt = scene.prompt();
     let shown = scene.run(&["ask", "--list"]).text();
     assert!(shown.contains("ping.exe wants to send icmp echo request to 192.0.2.8"), "{shown}");
+    assert!(shown.contains("is for this address and protocol,"), "{shown}");
     let id = prompt["id"].to_string();
     scene.run(&["ask", "--answer", &id, "permit", "--for", "forever"]).text();
     scene.poll("it leaves", || (!machine.engine().wire().is_empty()).then_some(()));

@@ -93,13 +93,16 @@ pub fn seconds_left(deadline: Timestamp, now: Timestamp) -> u64 {
 
 /// What an answer says.
 pub fn answer(answer: &Answer) -> String {
-    let target = match answer.target {
+    format!("{} {}, {}", answer.verdict, target(answer.target), hold(answer.hold))
+}
+
+fn target(target: Target) -> &'static str {
+    match target {
         Target::Remote => "this address and port",
         Target::Port => "this port of ours, whoever connects",
         Target::Domain => "this domain",
         Target::Everything => "everything of this program",
-    };
-    format!("{} {}, {}", answer.verdict, target, hold(answer.hold))
+    }
 }
 
 /// What became of a prompt.
@@ -112,9 +115,11 @@ pub fn closed(closed: &Closed) -> String {
 }
 
 fn offer(prompt: &Prompt) -> String {
-    let verdict = Verdict::Permit;
-    let offered = Answer { verdict, hold: prompt.offer, target: offered_target(prompt), note: None };
-    format!("`p` or `b` is for {}", answer(&offered).trim_start_matches("permit "))
+    let target = match offered_target(prompt) {
+        Target::Remote if !has_ports(prompt.protocol) => "this address and protocol",
+        offered => target(offered),
+    };
+    format!("`p` or `b` is for {target}, {}", hold(prompt.offer))
 }
 
 fn hold(hold: Hold) -> String {
