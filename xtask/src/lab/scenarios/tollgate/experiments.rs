@@ -1,6 +1,6 @@
 //! The program of `docs/windows-checklist.md`: it runs, judges, and finds nothing here that contradicts.
 //!
-//! Only experiments that the hooks can feel: connects. Packets, live flows and what comes in are Windows' own affair.
+//! Only experiments that the hooks can feel: connects and sends. Live flows and what comes in are Windows' own affair.
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -16,13 +16,16 @@ pub const SCENARIOS: [Scenario; 1] = [Scenario {
 }];
 
 /// What each sees here.
-const EXPECTED: [(&str, &str); 8] = [
+const EXPECTED: [(&str, &str); 10] = [
     ("inline", "inline"),
     ("connect-error", "access-denied"),
     ("request", "all"),
     ("deadline", "released"),
     ("detach", "released"),
     ("kill-while-held", "closure"),
+    // The hook holds the call that sends.
+    ("datagram", "once-later"),
+    ("datagram-block", "silent"),
     ("stop-while-held", "released"),
     ("stop-under-load", "unloads"),
 ];
