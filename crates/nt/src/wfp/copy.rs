@@ -59,7 +59,7 @@ impl Classify<'_> {
     #[doc(alias = "NdisGetDataBuffer")]
     pub fn copy_packets(&self, tag: Tag) -> Result<Packets> {
         let list = self.packets().ok_or(Status::NOT_FOUND)?;
-        let (way, headers) = self.way()?;
+        let (way, remote, headers) = self.way()?;
         let facts = Facts {
             family: self.family(),
             compartment: self.compartment().unwrap_or_default(),
@@ -67,6 +67,7 @@ impl Classify<'_> {
             checksum: unsafe { (*list.as_ptr()).NetBufferListInfo }
                 .get(TcpIpChecksumNetBufferListInfo)
                 .map_or(0, |value| value.addr()),
+            remote,
             way,
         };
         let mut packets = Packets::default();
@@ -93,24 +94,24 @@ impl Classify<'_> {
         Ok(packet)
     }
 
-    /// Where the packets go on, and how many bytes of headers lie before them.
-    fn way(&self) -> Result<(Way, u32)> {
+    /// Where the packets go on, to whom, and how many bytes of headers lie before them.
+    fn way(&self) -> Result<(Way, [u8; 16], u32)> {
         let values = Authorization::read(self);
+        let mut remote = [0; 16];
         if self.direction() == Direction::Outbound {
             let endpoint = self.endpoint().ok_or(Status::INVALID_PARAMETER)?;
-            let mut remote = [0; 16];
             match values.remote.ok_or(Status::INVALID_PARAMETER)? {
                 IpAddr::V4(address) => remote[..4].copy_from_slice(&address.octets()),
                 IpAddr::V6(address) => remote = address.octets(),
             }
-            return Ok((Way::Send { endpoint, remote, scope: self.remote_scope().unwrap_or_default() }, 0));
+            return Ok((Way::Send { endpoint, scope: self.remote_scope().unwrap_or_default() }, remote, 0));
         }
         let (ip, transport) = self.header_sizes().ok_or(Status::INVALID_PARAMETER)?;
         let least = if values.is_v6 { 40 } else { 20 };
         let headers = ip.checked_add(transport).filter(|headers| ip >= least && *headers <= MAX_DATA);
         let (interface, sub_interface) =
             values.interface_index.zip(values.sub_interface_index).ok_or(Status::INVALID_PARAMETER)?;
-        Ok((Way::Receive { interface, sub_interface }, headers.ok_or(Status::INVALID_BUFFER_SIZE)?))
+        Ok((Way::Receive { interface, sub_interface }, remote, headers.ok_or(Status::INVALID_BUFFER_SIZE)?))
     }
 
     /// What goes with an outbound packet beside its data: control data, and a header that the program made.

@@ -95,14 +95,15 @@ impl Injector {
     fn go(&self, ready: Ready) {
         let (facts, sizes) = (ready.packet.head().facts, ready.packet.head().sizes);
         let (handle, family) = (self.handle(facts.family), facts.family.number());
-        let (control, header) = (ready.packet.control(), ready.packet.included_header());
+        // No page says that the stack copies what the parameters point to, so it all lives in the packet.
+        let (remote, control, header) = (ready.packet.remote(), ready.packet.control(), ready.packet.included_header());
         // From here on the packet belongs to the completion function, which may run at once.
         let (list, head) = ready.into_raw();
         let context = head.as_ptr().cast::<c_void>();
         let status = match facts.way {
-            Way::Send { endpoint, mut remote, scope } => {
+            Way::Send { endpoint, scope } => {
                 let mut params = FWPS_TRANSPORT_SEND_PARAMS1 {
-                    remoteAddress: remote.as_mut_ptr(),
+                    remoteAddress: remote,
                     remoteScopeId: scope,
                     controlData: or_null(control, sizes.control).cast(),
                     controlDataLength: sizes.control,

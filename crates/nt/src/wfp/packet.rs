@@ -7,7 +7,7 @@
 
 use crate::pool::{self, Tag};
 use crate::status::{Result, Status};
-use core::mem::ManuallyDrop;
+use core::mem::{ManuallyDrop, offset_of};
 use core::ptr::{NonNull, null};
 use core::sync::atomic::AtomicU64;
 use nt_sys::fwps::{AF_INET, AF_INET6};
@@ -45,12 +45,7 @@ impl Family {
 #[derive(Clone, Copy)]
 pub(super) enum Way {
     /// Out of a socket; the data begins with the transport header.
-    Send {
-        endpoint: u64,
-        /// In network order; IPv4 uses the first four bytes.
-        remote: [u8; 16],
-        scope: u32,
-    },
+    Send { endpoint: u64, scope: u32 },
     /// In from an interface; the data begins with the IP header.
     Receive { interface: u32, sub_interface: u32 },
 }
@@ -63,6 +58,8 @@ pub(super) struct Facts {
     /// What the adapter computes or has checked of the checksums (`NDIS_TCP_IP_CHECKSUM_NET_BUFFER_LIST_INFO`); a clone would
     /// carry it, and without it a checksum that was left to the adapter would never be computed.
     pub checksum: usize,
+    /// The remote address of a packet that is sent, in network order; IPv4 uses the first four bytes.
+    pub remote: [u8; 16],
     pub way: Way,
 }
 
@@ -138,6 +135,11 @@ impl Packet {
 
     fn at(&self, offset: usize) -> *mut u8 {
         self.head.as_ptr().cast::<u8>().wrapping_add(offset)
+    }
+
+    /// The remote address, which is as long in place as the packet.
+    pub(super) fn remote(&self) -> *mut u8 {
+        self.at(offset_of!(Head, facts) + offset_of!(Facts, remote))
     }
 
     pub(super) fn control(&self) -> *mut u8 {
