@@ -1,6 +1,7 @@
 //! A change of policy reaches the flows that live already.
 
 use e2e::{Connect, Direction, Machine, Options, Outcome, PacketFate, Program, Request, Service, every_setting};
+use nt::wfp::engine::Session;
 use wire::request::RequestFlags;
 use wire::settings::{Fallback, Settings};
 use wire::verdict::{Answer, Outcome as Fate, Scope, Verdict};
@@ -209,6 +210,28 @@ fn a_change_while_the_filter_engine_is_down_reaches_live_flows_when_it_is_back()
         service.answer(&asked, Verdict::BLOCK);
         machine.settle();
         assert_eq!(flow.flow().packet(Direction::Outbound), PacketFate::Dropped);
+    });
+}
+
+/// R16, R42, learn.microsoft.com "Object Management": one transaction at a time in the whole system. While somebody else has
+/// it nobody can be told, and that must not keep those who wait for an answer.
+#[test]
+fn while_others_hold_the_filter_engine_connections_are_asked_about_as_ever() {
+    every_setting(|options| {
+        let machine = Machine::with_driver(options);
+        let service = machine.service(Settings { deadline_ms: 2_000, ..Settings::INITIAL });
+        let program = machine.program("node.exe");
+        let flow = connected(&machine, &service, &program, REMOTES[0], Scope::OPERATION);
+        let mut other = Session::open(nt::name!("Other"), 0).unwrap();
+        let transaction = other.begin().unwrap();
+        service.configure(Settings { deadline_ms: 2_000, ..EPOCH });
+        let (connect, request) = machine.hold(&program, &service, REMOTES[1]);
+        assert_eq!(service.answer(&request, Verdict::PERMIT), Fate::ACCEPTED);
+        machine.settle();
+        assert_eq!(connect.outcome(), Outcome::Connected);
+        drop(transaction);
+        machine.advance(1_000);
+        question(&machine, &service, &flow);
     });
 }
 

@@ -73,7 +73,7 @@ impl Driver for Mini {
 
     fn start(&self) -> Result<()> {
         *self.callout.lock() = Some(RegisteredCallout::register::<Holds>(&self.device, KEY)?);
-        let mut session = Session::open(NAME)?;
+        let mut session = Session::open(NAME, 0)?;
         let mut transaction = session.begin()?;
         transaction.add_provider(KEY, NAME)?;
         transaction.add_sublayer(SubLayer { key: KEY, name: NAME, provider: KEY, weight: 9 })?;

@@ -36,7 +36,7 @@ fn objects(machine: &Machine) -> (usize, usize, usize, usize) {
 #[test]
 fn a_committed_transaction_stays_in_force_when_it_is_dropped() {
     let machine = Machine::boot(Options::default());
-    let mut session = Session::open(NAME).unwrap();
+    let mut session = Session::open(NAME, 0).unwrap();
     let mut transaction = session.begin().unwrap();
     add_all(&mut transaction).unwrap();
     assert_eq!(objects(&machine), (0, 0, 0, 0), "not yet");
@@ -49,7 +49,7 @@ fn a_committed_transaction_stays_in_force_when_it_is_dropped() {
 #[test]
 fn a_transaction_that_is_dropped_is_undone_and_the_next_can_begin() {
     let machine = Machine::boot(Options::default());
-    let mut session = Session::open(NAME).unwrap();
+    let mut session = Session::open(NAME, 0).unwrap();
     for _ in 0..2 {
         let mut transaction = session.begin().unwrap();
         add_all(&mut transaction).unwrap();
@@ -61,7 +61,7 @@ fn a_transaction_that_is_dropped_is_undone_and_the_next_can_begin() {
 #[test]
 fn a_commit_that_fails_is_undone() {
     let machine = Machine::boot(Options::default());
-    let mut session = Session::open(NAME).unwrap();
+    let mut session = Session::open(NAME, 0).unwrap();
     let mut transaction = session.begin().unwrap();
     add_all(&mut transaction).unwrap();
     machine.kernel().fail_nth_call(1);
@@ -77,7 +77,7 @@ fn a_commit_that_fails_is_undone() {
 #[test]
 fn what_exists_already_is_an_error_and_the_rest_is_undone_with_it() {
     let machine = Machine::boot(Options::default());
-    let (mut first, mut second) = (Session::open(NAME).unwrap(), Session::open(NAME).unwrap());
+    let (mut first, mut second) = (Session::open(NAME, 0).unwrap(), Session::open(NAME, 0).unwrap());
     let mut transaction = first.begin().unwrap();
     transaction.add_provider(PROVIDER, NAME).unwrap();
     transaction.commit().unwrap();

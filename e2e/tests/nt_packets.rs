@@ -115,7 +115,7 @@ impl Driver for Keeper {
             });
         }
         *self.callouts.lock() = callouts;
-        let mut session = Session::open(NAME)?;
+        let mut session = Session::open(NAME, 0)?;
         let mut transaction = session.begin()?;
         transaction.add_provider(key(0), NAME)?;
         transaction.add_sublayer(SubLayer { key: key(0), name: NAME, provider: key(0), weight: 9 })?;

@@ -3,7 +3,7 @@
 use crate::ale::{Authorize, Closure};
 use crate::names;
 use nt::device::Device;
-use nt::status::Result;
+use nt::status::{Result, Status};
 use nt::string::NameRef;
 use nt::wfp::callout::RegisteredCallout;
 use nt::wfp::engine::{CalloutFilter, Marker, Session, SubLayer};
@@ -73,6 +73,10 @@ const ROWS: &[Row; COUNT] = &[
 
 const COUNT: usize = 6;
 
+/// How long a transaction of ours waits for those of others. The worker waits, and with it everything that it does: the
+/// default of 15 seconds is too long.
+const PATIENCE_MS: u32 = 100;
+
 /// All callouts, registered with the run-time engine. Unregistered when dropped; classifies may still be running then,
 /// and the slot of the driver's state waits for them.
 pub(crate) struct Registered {
@@ -105,7 +109,7 @@ pub(crate) struct Objects {
 /// # IRQL
 /// `PASSIVE_LEVEL`.
 pub(crate) fn add_objects() -> Result<Objects> {
-    let mut session = Session::open(names::TITLE)?;
+    let mut session = Session::open(names::TITLE, PATIENCE_MS)?;
     let mut transaction = session.begin()?;
     transaction.add_provider(names::PROVIDER, names::TITLE)?;
     transaction.add_sublayer(SubLayer {
@@ -140,8 +144,8 @@ impl Objects {
     pub(crate) fn recheck(&mut self) -> Result<()> {
         let mut transaction = self.session.begin()?;
         for (row, marker) in ROWS.iter().filter_map(|row| Some((row, row.marker?))) {
-            if self.is_marked {
-                transaction.delete_filter(marker)?;
+            let done = if self.is_marked {
+                transaction.delete_filter(marker)
             } else {
                 transaction.add_marker(Marker {
                     filter: marker,
@@ -149,7 +153,12 @@ impl Objects {
                     sublayer: names::SUBLAYER,
                     provider: names::PROVIDER,
                     name: row.name,
-                })?;
+                })
+            };
+            match done {
+                // An administrator may delete what is ours. Then that has had the flows looked at, and the next time does.
+                Err(Status::FWP_FILTER_NOT_FOUND | Status::FWP_ALREADY_EXISTS) => {}
+                done => done?,
             }
         }
         transaction.commit()?;

@@ -11,7 +11,7 @@
 
 use crate::{Tollgate, names};
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use gate::Closing;
+use gate::{Closing, Closure};
 use nt::lock::SpinLock;
 use nt::pool::Slab;
 use nt::status::Result;
@@ -102,7 +102,8 @@ impl Tollgate {
         }
         for place in 0..MOST {
             let Some((serial, closing)) = self.closures.look(place) else { continue };
-            if self.gate.lock().is_closing_busy(closing) {
+            // What it was given to hold since then goes with it too.
+            if self.gate.lock().handle_closure(self.now(), closing) == Closure::Busy {
                 continue;
             }
             if let Some(held) = self.closures.take(place, serial) {

@@ -13,10 +13,10 @@ use nt::debug::{self, Level};
 use nt::device::Device;
 use nt::driver::Driver;
 use nt::lock::SpinLock;
-use nt::status::Result;
+use nt::status::{Result, Status};
 use nt::wfp::bfe::{self, Subscription};
 
-/// How many ticks of the timer lie between two attempts to add the filters.
+/// How many ticks of the timer lie between two attempts to add the filters, or to have live flows looked at.
 const RETRY_TICKS: u32 = 10;
 
 /// What we have in the filter engine.
@@ -33,6 +33,8 @@ pub(crate) struct Filtering {
     retry_in: AtomicU32,
     /// The filter engine shall look at all live flows again.
     recheck_wanted: AtomicBool,
+    /// Ticks until that may be tried again; zero when it has not failed.
+    recheck_in: AtomicU32,
     /// How often it was made to.
     rechecked: AtomicU64,
 }
@@ -48,6 +50,7 @@ impl Filtering {
             lost: AtomicBool::new(false),
             retry_in: AtomicU32::new(0),
             recheck_wanted: AtomicBool::new(false),
+            recheck_in: AtomicU32::new(0),
             rechecked: AtomicU64::new(0),
         }
     }
@@ -61,7 +64,11 @@ impl Filtering {
         *self.callouts.lock() = Some(callouts::register(device)?);
         *self.subscription.lock() = Some(Subscription::new::<D>(device)?);
         if bfe::is_running() {
-            self.put(callouts::add_objects()?);
+            match callouts::add_objects() {
+                // Others are busy with it, as at boot. The worker tries again.
+                Err(Status::FWP_TIMEOUT) => self.retry_in.store(RETRY_TICKS, Ordering::Relaxed),
+                objects => self.put(objects?),
+            }
         } else {
             debug::print(Level::Warning, format_args!("Tollgate: waiting for the base filtering engine"));
         }
@@ -142,12 +149,14 @@ impl Filtering {
         self.recheck_wanted.store(true, Ordering::Release);
     }
 
-    /// Tells it, if that is wanted. Runs in the worker only; what fails is tried again at the next tick.
+    /// Tells it, if that is wanted. Runs in the worker only, and may wait for other products; what fails is tried again a
+    /// little later.
     ///
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     pub(crate) fn recheck(&self) {
-        if !self.is_up() || !self.recheck_wanted.swap(false, Ordering::AcqRel) {
+        let is_too_early = self.recheck_in.load(Ordering::Relaxed) != 0;
+        if !self.is_up() || is_too_early || !self.recheck_wanted.swap(false, Ordering::AcqRel) {
             return;
         }
         // The engine is called with no lock held.
@@ -156,6 +165,7 @@ impl Filtering {
             Ok(()) => drop(self.rechecked.fetch_add(1, Ordering::Relaxed)),
             Err(status) => {
                 debug::print(Level::Warning, format_args!("Tollgate: cannot have live flows looked at: {status:?}"));
+                self.recheck_in.store(RETRY_TICKS, Ordering::Relaxed);
                 self.want_recheck();
             }
         }
@@ -167,9 +177,10 @@ impl Filtering {
         self.rechecked.load(Ordering::Relaxed)
     }
 
-    /// Whether the worker has something to try again at this tick.
+    /// Counts a tick of the timer; whether it should kick the worker to tell the filter engine.
     pub(crate) fn recheck_is_due(&self) -> bool {
-        self.is_up() && self.recheck_wanted.load(Ordering::Acquire)
+        let left = self.recheck_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ticks| ticks.checked_sub(1));
+        left.is_ok_and(|left| left == 1) || left.is_err() && self.is_up() && self.recheck_wanted.load(Ordering::Acquire)
     }
 
     fn put(&self, objects: Objects) {

@@ -163,13 +163,15 @@ impl Driver for Tollgate {
         self.complete_ready();
         self.close_waiting();
         self.note_recheck();
-        self.filtering.recheck();
         self.deliver();
+        // Last, because it may have to wait for other products.
+        self.filtering.recheck();
     }
 
     fn tick(&self) {
         self.tell_events();
-        if self.filtering.retry_is_due() || self.filtering.recheck_is_due() || self.has_work() {
+        let is_due = [self.filtering.retry_is_due(), self.filtering.recheck_is_due(), self.has_work()];
+        if is_due.contains(&true) {
             self.kick();
         }
     }
@@ -185,12 +187,17 @@ impl Tollgate {
         Instant::from_millis(self.clock.now_ms())
     }
 
-    /// Whether a deadline has passed, or a report waits that nobody delivered: those of connections beyond a limit, of
-    /// which there may be very many, are not worth a delivery each.
+    /// Whether a deadline has passed; or an operation, a packet or a closing socket waits that nobody let go, because too many
+    /// completions ran or the last of them was for one socket only; or a report that nobody delivered: those of connections
+    /// beyond a limit, of which there may be very many, are not worth a delivery each.
     fn has_work(&self) -> bool {
         let now = self.now();
         let gate = self.gate.lock();
-        gate.poll_timeout().is_some_and(|at| at <= now) || gate.has_requests() && !self.parked.is_empty()
+        gate.poll_timeout().is_some_and(|at| at <= now)
+            || gate.has_completions()
+            || gate.has_packets()
+            || self.closures.count() != 0
+            || gate.has_requests() && !self.parked.is_empty()
     }
 
     fn kick(&self) {
@@ -201,7 +208,9 @@ impl Tollgate {
         let until = self.now().after_millis(STOP_WAIT_MS);
         loop {
             // A classify that was pending its operation during the drain hands it in late, and the worker has stopped.
+            // And one that could not pend it has nothing to complete, but may have kept its socket from closing.
             self.complete_ready();
+            self.close_waiting();
             let is_over = {
                 let gate = self.gate.lock();
                 !gate.has_records() && !gate.has_packets()

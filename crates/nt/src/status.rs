@@ -33,6 +33,12 @@ impl Status {
     pub const OBJECT_NAME_INVALID: Self = Self(STATUS_OBJECT_NAME_INVALID);
     /// `STATUS_DEVICE_BUSY`, what an unregister says while flow contexts exist.
     pub const DEVICE_BUSY: Self = Self(STATUS_DEVICE_BUSY);
+    /// `STATUS_FWP_FILTER_NOT_FOUND`.
+    pub const FWP_FILTER_NOT_FOUND: Self = Self(STATUS_FWP_FILTER_NOT_FOUND);
+    /// `STATUS_FWP_ALREADY_EXISTS`.
+    pub const FWP_ALREADY_EXISTS: Self = Self(STATUS_FWP_ALREADY_EXISTS);
+    /// `STATUS_FWP_TIMEOUT`, when others hold the engine's transaction too long.
+    pub const FWP_TIMEOUT: Self = Self(STATUS_FWP_TIMEOUT);
     /// `STATUS_FWP_IN_USE`.
     pub const FWP_IN_USE: Self = Self(STATUS_FWP_IN_USE);
 

@@ -16,7 +16,7 @@ pub struct Session(HANDLE);
 unsafe impl Send for Session {}
 
 impl Session {
-    /// Opens a dynamic session.
+    /// Opens a dynamic session, whose transactions wait at most `wait_ms` for those of others; 0 means 15 seconds.
     ///
     /// # Errors
     /// What the engine says, for example while the base filtering engine is not running.
@@ -24,12 +24,12 @@ impl Session {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     #[doc(alias = "FwpmEngineOpen0")]
-    pub fn open(name: NameRef) -> Result<Self> {
+    pub fn open(name: NameRef, wait_ms: u32) -> Result<Self> {
         let session = FWPM_SESSION0 {
             sessionKey: GUID::default(),
             displayData: display(name),
             flags: FWPM_SESSION_FLAG_DYNAMIC,
-            txnWaitTimeoutInMSec: 0,
+            txnWaitTimeoutInMSec: wait_ms,
             processId: 0,
             sid: null_mut(),
             username: null_mut(),
