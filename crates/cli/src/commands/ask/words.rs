@@ -5,7 +5,7 @@
 
 use super::language::offered_target;
 use crate::output::line::printable;
-use control::entry::{Confidence, Direction, Verdict};
+use control::entry::{Confidence, Direction};
 use control::prompt::{Answer, Closed, Hold, Prompt, Target};
 use jiff::Timestamp;
 use rules::facts::User;
