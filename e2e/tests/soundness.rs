@@ -4,7 +4,7 @@
 //! Not under Miri: threads that race (`races`, `orderings`: hours), every setting of the emulators (the unsafe code is the
 //! same under each), the service and its database (no unsafe code of ours that a host runs, and SQLite is C).
 
-use e2e::{Machine, Options, Outcome, Sent, WSAEACCES};
+use e2e::{Machine, Options, Outcome, SynFate, WSAEACCES};
 use nt_sys::status::STATUS_CANCELLED;
 use wire::ioctl;
 use wire::settings::{Fallback, Settings};
@@ -82,16 +82,28 @@ fn a_socket_that_closes_while_it_is_held_ends_its_record() {
     service.close();
 }
 
+/// One machine for all three, because a boot is most of the time.
 #[test]
-fn a_packet_is_sent_or_refused() {
+fn first_packets_out_and_in_are_kept_and_injected_or_dropped() {
     let machine = Machine::with_driver(Options::default());
     let service = machine.service(SMALL);
     let program = machine.program("node.exe");
     let socket = program.udp(machine.engine(), false);
-    let sent = socket.send("192.0.2.1:53".parse().expect("an address"));
+    for (remote, verdict) in [("192.0.2.1:53", Verdict::PERMIT), ("192.0.2.2:53", Verdict::BLOCK)] {
+        socket.send_bytes(remote.parse().expect("an address"), b"first");
+        machine.settle();
+        assert_eq!(service.answer(&service.take_held(), verdict), Fate::ACCEPTED);
+        machine.settle();
+    }
+    let wire = machine.engine().wire();
+    assert_eq!(wire.iter().map(|packet| packet.payload.as_slice()).collect::<Vec<_>>(), [b"first"]);
+    let listener = program.listen(machine.engine(), "0.0.0.0:80");
+    let accept = listener.syn_from("192.0.2.7:40000".parse().expect("an address"));
     machine.settle();
-    assert_ne!(sent, Sent::Refused(WSAEACCES));
-    drop(service.take());
+    assert_eq!(service.answer(&service.take_held(), Verdict::PERMIT), Fate::ACCEPTED);
+    machine.settle();
+    assert_eq!(accept.fate(), SynFate::Established);
+    assert_eq!(machine.engine().outstanding_packets(), 0);
     socket.close();
     service.close();
 }

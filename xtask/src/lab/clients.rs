@@ -22,11 +22,12 @@ require('http').get(url, answer => answer.on('data', data => console.log('read '
 /// The same in a child of its own.
 const FETCH_IN_CHILD: &str = "const [script, url] = process.argv.slice(1);
 require('child_process').spawnSync(process.execPath, ['-e', script, url], { stdio: 'inherit' });";
-/// Sends a packet; prints the answer, or the code of the error.
+/// Sends a packet; prints the answer, the code of the error, or after a while that there is no answer.
 const SEND: &str = "const [port, host, kind] = process.argv.slice(1);
 const socket = require('dgram').createSocket(kind);
-socket.on('message', data => { console.log('read ' + data); socket.close(); });
-socket.send('x', +port, host, error => { if (error) { console.log(error.code + ' send'); socket.close(); } });";
+const say = text => { console.log(text); process.exit(); };
+socket.on('message', data => say('read ' + data));
+socket.send('x', +port, host, error => error ? say(error.code + ' send') : setTimeout(() => say('nothing'), 5000));";
 
 /// What became of an attempt, in the program's own words.
 #[derive(Clone, Debug, PartialEq, Eq)]

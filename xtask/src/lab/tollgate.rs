@@ -54,6 +54,12 @@ pub struct Counters {
     pub foreign_reauthorized: u64,
     pub without_right: u64,
     pub stale_answers: u64,
+    pub packets_kept: u64,
+    pub packets_released: u64,
+    pub packets_dropped: u64,
+    pub packets_refused: u64,
+    pub inject_failed: u64,
+    pub live_asked: u64,
 }
 
 /// Why held connections stopped being held.

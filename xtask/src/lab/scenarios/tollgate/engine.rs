@@ -14,7 +14,7 @@ use crate::lab::tollgate::TIMEOUT;
 use crate::run::poll;
 
 pub const SCENARIOS: [Scenario; 3] = [
-    Scenario { name: "a live connection survives a change of the policy", run: policy_change },
+    Scenario { name: "a live connection lives on until a service that attaches later blocks it", run: policy_change },
     Scenario { name: "connections are held again after the base filtering engine was restarted", run: engine_restart },
     Scenario {
         name: "a connection held over a restart of the base filtering engine gets its verdict",
@@ -38,25 +38,33 @@ fn policy_change(bench: &Bench) -> Result<()> {
     let mut stream = accept(&listener)?;
     stream.write_all(b"before")?;
     node.wait_for_output("read before", TIMEOUT)?;
-    // Whoever is asked from now on blocks; a live connection is nobody's to ask about.
     gate.stop()?;
-    let gate = stand.gate(&["block", "--fallback", "block"])?;
+    let gate = stand.gate(&["permit", "--fallback", "block"])?;
     let before = stand.counters()?;
-    for _ in 0..2 {
-        stand.lab.control("reauthorize")?;
-    }
-    let after = stand.counters()?;
-    require!(after.foreign_reauthorized > before.foreign_reauthorized, "{before:?}, then {after:?}");
-    require!(after.held == 1 && after.cache_blocked == 0, "{after:?}");
+    stand.lab.control("reauthorize")?;
+    let asked = stand.wait_for("it was asked about", |counters| counters.live_asked > before.live_asked)?;
+    require!(asked.held == 1 && asked.cache_blocked == 0, "{before:?}, then {asked:?}");
+    stand.lab.control("reauthorize")?;
     let status = stand.lab.status()?;
     require!(status.count("/engine/flows") == 1 && status.count("/engine/counts/blocked") == 0, "{status}");
     stream.write_all(b"after")?;
     node.wait_for_output("read after", TIMEOUT)?;
+    gate.stop()?;
+
+    let gate = stand.gate(&["block"])?;
+    let ended = poll(TIMEOUT, || {
+        // What a packet of the connection would do.
+        stand.lab.control("reauthorize")?;
+        Ok(stand.lab.status()?.count("/engine/flows") == 0)
+    })?;
+    require!(ended, "{:?}", stand.counters()?);
     drop(stream);
     let output = node.wait(TIMEOUT)?;
     require!(output.stdout == "read before\nread after\n", "{output:?}");
     gate.stop()?;
-    finish(bench, stand).map(|_| ())
+    let (counters, _) = finish(bench, stand)?;
+    require!(counters.held == 1 && counters.live_asked >= 2, "{counters:?}");
+    Ok(())
 }
 
 fn engine_restart(bench: &Bench) -> Result<()> {
