@@ -20,7 +20,7 @@ pub(super) fn packet_bytes(classify: &Classify<'_>, values: &Authorization<'_>) 
     if is_keepable(classify, values) {
         return Some(classify.packet_bytes());
     }
-    (values.protocol == Some(TCP) && values.direction == Direction::Outbound).then_some(0)
+    is_tcp_connect(values).then_some(0)
 }
 
 /// Copies the packets of a classify; none when there is none to keep.
@@ -89,5 +89,10 @@ fn is_keepable(classify: &Classify<'_>, values: &Authorization<'_>) -> bool {
         // Then it is what the layer is about, unless somebody asks again.
         None => values.is_first(),
     };
-    goes_the_way_of_its_layer && classify.has_packet()
+    goes_the_way_of_its_layer && classify.has_packet() && !is_tcp_connect(values)
+}
+
+/// It has no packet (R17); and had it one, TCP would send that again by itself, so an injected copy would be a second one.
+fn is_tcp_connect(values: &Authorization<'_>) -> bool {
+    values.protocol == Some(TCP) && values.direction == Direction::Outbound
 }
