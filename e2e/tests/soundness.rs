@@ -1,5 +1,6 @@
-//! One short story for each way through the driver's unsafe code, for Miri: `cargo xtask test` runs these, and only these,
-//! under it, because the others boot thousands of machines and one boot takes Miri seconds.
+//! One short story for each way through the driver's unsafe code, for Miri, which takes a minute and more for each: `cargo xtask
+//! test` runs three under it (`MIRI_STORIES`), and whoever changes the unsafe code runs all of them. Other tests boot thousands of
+//! machines.
 //!
 //! Not under Miri: threads that race (`races`, `orderings`: hours), every setting of the emulators (the unsafe code is the
 //! same under each), the service and its database (no unsafe code of ours that a host runs, and SQLite is C).
