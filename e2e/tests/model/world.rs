@@ -26,6 +26,8 @@ pub const TICK_MS: u64 = 50;
 /// How long a flow of datagrams lives without packets.
 const IDLE_MS: u64 = 60_000;
 pub const PROGRAMS: usize = 3;
+/// No step: which policy the flow was authorized under nobody knows.
+const UNSURE: usize = usize::MAX;
 /// What a reauthorization shows of a flow.
 pub const SOME_PACKET: &[u8] = b"data";
 /// The steps that a failure shows.
@@ -49,6 +51,8 @@ pub enum State {
         used: u64,
         /// The filter engine's policy that it was authorized under.
         policy: u64,
+        /// The step in which it was.
+        step: usize,
     },
     Over,
 }
@@ -228,7 +232,7 @@ impl World {
     }
 
     pub fn live(&self) -> State {
-        State::Live { used: self.now(), policy: self.reference.policy }
+        State::Live { used: self.now(), policy: self.reference.policy, step: self.steps }
     }
 
     fn socket_at(&self, serial: u64) -> Option<usize> {
@@ -292,11 +296,13 @@ impl World {
     /// A live flow was authorized again, if the policy says so or `always`; says whether it goes on.
     pub fn reauthorized(&mut self, at: usize, flow: usize, always: bool) -> bool {
         let (now, current) = (self.now(), self.reference.policy);
+        let was_asked = self.read_stats().foreign_reauthorized > self.stats.foreign_reauthorized;
         let one = &mut self.sockets[at].flows[flow];
-        let State::Live { policy, used } = &mut one.state else { panic!("it lives") };
+        let State::Live { policy, used, step } = &mut one.state else { panic!("it lives") };
         if !always {
             *used = now;
-            if *policy == current {
+            let is_unsure = std::mem::take(step) == UNSURE;
+            if *policy == current && !(is_unsure && was_asked) {
                 return true;
             }
         }
@@ -417,6 +423,7 @@ impl World {
         if is_due {
             self.reference.policy += 1;
             self.reference.recheck = false;
+            self.note_unsure();
         }
         let held: Vec<&Record> = self.held().map(|(_, record)| record).collect();
         assert_eq!(stats.pended as usize, held.len(), "what is held");
@@ -435,6 +442,18 @@ impl World {
         let may_fail = std::mem::take(&mut self.may_fail_to_inject) || self.foreign().blocks();
         assert!(stats.inject_failed == before.inject_failed || may_fail, "{stats:?}");
         assert_eq!(stats.orphaned, before.orphaned);
+    }
+
+    /// What was authorized in the step in which live flows are looked at may have been so before, or after.
+    fn note_unsure(&mut self) {
+        let (steps, current) = (self.steps, self.reference.policy);
+        for flow in self.sockets.iter_mut().flat_map(|socket| &mut socket.flows) {
+            if let State::Live { policy, step, .. } = &mut flow.state
+                && *step == steps
+            {
+                (*policy, *step) = (current, UNSURE);
+            }
+        }
     }
 
     pub fn held(&self) -> impl Iterator<Item = (&Flow, &Record)> {
