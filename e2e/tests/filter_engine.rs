@@ -3,6 +3,7 @@
 #![expect(unsafe_code, reason = "calls a notify function as the filter engine does")]
 
 use e2e::{Machine, Options, Outcome, WSAEACCES, every_setting};
+use nt::wfp::engine::Session;
 use nt_sys::dbg::{
     DPFLTR_ERROR_LEVEL, DPFLTR_IHVDRIVER_ID, DPFLTR_INFO_LEVEL, DPFLTR_TRACE_LEVEL, DPFLTR_WARNING_LEVEL,
 };
@@ -32,6 +33,21 @@ fn a_driver_that_is_loaded_first_waits_for_the_base_filtering_engine() {
         service.answer(&request, Verdict::BLOCK);
         machine.settle();
         assert_eq!(connect.outcome(), Outcome::Refused(WSAEACCES));
+    });
+}
+
+/// R42, learn.microsoft.com "Object Management": at boot others may be busy with it for seconds.
+#[test]
+fn a_driver_that_is_loaded_while_others_hold_the_filter_engine_waits_for_them() {
+    every_setting(|options| {
+        let machine = Machine::boot(options);
+        let mut other = Session::open(nt::name!("Other"), 0).unwrap();
+        let transaction = other.begin().unwrap();
+        assert_eq!(machine.load(), Ok(()));
+        assert_eq!(machine.client().stats().filtering, 0);
+        drop(transaction);
+        machine.advance(1_000);
+        assert_eq!(machine.client().stats().filtering, 1);
     });
 }
 
