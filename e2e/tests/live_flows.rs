@@ -272,3 +272,27 @@ fn flows_that_came_in_are_asked_about_too() {
         assert_eq!(inbox.received().len(), 2);
     });
 }
+
+/// Each look at live flows is a transaction, and a classify of every flow; rules that change without end do not become that.
+#[test]
+fn rules_that_change_without_end_have_live_flows_looked_at_now_and_then() {
+    const CHANGES: u32 = 100;
+    let machine = Machine::with_driver(Options::default());
+    let service = machine.service(Settings::INITIAL);
+    machine.settle();
+    let before = service.stats().rechecked;
+    for epoch in 1..=CHANGES {
+        service.configure(Settings { epoch, ..Settings::INITIAL });
+        machine.settle();
+    }
+    let at_once = service.stats().rechecked - before;
+    assert!((1..=8).contains(&at_once), "{at_once} looks");
+    machine.advance(1_000);
+    let later = service.stats().rechecked - before - at_once;
+    assert_eq!(later, 1, "the last change is looked at, once");
+    let program = machine.program("node.exe");
+    let flow = connected(&machine, &service, &program, REMOTES[0], Scope::OPERATION);
+    service.configure(Settings { epoch: CHANGES + 1, ..Settings::INITIAL });
+    machine.settle();
+    assert!(question(&machine, &service, &flow).id().0 != 0, "and then at once again");
+}

@@ -19,6 +19,10 @@ use nt::wfp::bfe::{self, Subscription};
 /// How many ticks of the timer lie between two attempts to add the filters, or to have live flows looked at.
 const RETRY_TICKS: u32 = 10;
 
+/// How many looks at live flows may follow each other at once; then it is one a tick. Each is a transaction, and a classify of
+/// every flow there is.
+const RECHECKS: u32 = 8;
+
 /// What we have in the filter engine.
 pub(crate) struct Filtering {
     callouts: SpinLock<Option<callouts::Registered>>,
@@ -35,6 +39,8 @@ pub(crate) struct Filtering {
     recheck_wanted: AtomicBool,
     /// Ticks until that may be tried again; zero when it has not failed.
     recheck_in: AtomicU32,
+    /// How many looks may follow now.
+    rechecks_left: AtomicU32,
     /// How often it was made to.
     rechecked: AtomicU64,
 }
@@ -51,6 +57,7 @@ impl Filtering {
             retry_in: AtomicU32::new(0),
             recheck_wanted: AtomicBool::new(false),
             recheck_in: AtomicU32::new(0),
+            rechecks_left: AtomicU32::new(RECHECKS),
             rechecked: AtomicU64::new(0),
         }
     }
@@ -155,14 +162,19 @@ impl Filtering {
     /// # IRQL
     /// `PASSIVE_LEVEL`.
     pub(crate) fn recheck(&self) {
-        let is_too_early = self.recheck_in.load(Ordering::Relaxed) != 0;
+        let is_too_early =
+            self.recheck_in.load(Ordering::Relaxed) != 0 || self.rechecks_left.load(Ordering::Relaxed) == 0;
         if !self.is_up() || is_too_early || !self.recheck_wanted.swap(false, Ordering::AcqRel) {
             return;
         }
         // The engine is called with no lock held.
         let Some(mut objects) = self.objects.lock().take() else { return self.want_recheck() };
         match objects.recheck() {
-            Ok(()) => drop(self.rechecked.fetch_add(1, Ordering::Relaxed)),
+            Ok(()) => {
+                self.rechecked.fetch_add(1, Ordering::Relaxed);
+                // Only the worker takes, and the timer only adds.
+                self.rechecks_left.fetch_sub(1, Ordering::Relaxed);
+            }
             Err(status) => {
                 debug::print(Level::Warning, format_args!("Tollgate: cannot have live flows looked at: {status:?}"));
                 self.recheck_in.store(RETRY_TICKS, Ordering::Relaxed);
@@ -179,6 +191,8 @@ impl Filtering {
 
     /// Counts a tick of the timer; whether it should kick the worker to tell the filter engine.
     pub(crate) fn recheck_is_due(&self) -> bool {
+        let more = |left| (left < RECHECKS).then_some(left + 1);
+        let _ = self.rechecks_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more);
         let left = self.recheck_in.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ticks| ticks.checked_sub(1));
         left.is_ok_and(|left| left == 1) || left.is_err() && self.is_up() && self.recheck_wanted.load(Ordering::Acquire)
     }

@@ -15,6 +15,8 @@ mod heap;
 mod indication;
 mod matching;
 mod memory;
+mod packets;
+mod paths;
 mod release;
 mod rules;
 mod service;
@@ -36,6 +38,8 @@ const MEASURES: &[(&str, Measure)] = &[
     ("matching", matching::measure),
     ("handoff", handoff::measure),
     ("memory", memory::measure),
+    ("packets", packets::measure),
+    ("paths", paths::measure),
     ("release", release::measure),
     ("rules", rules::measure),
     ("service", service::measure),

@@ -5,7 +5,7 @@
 use crate::fill::{self, WIDEST};
 use crate::table::{Row, Table, time};
 use crate::timing::p50;
-use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Memory, Once, OutOfMemory, Owner, Room};
+use gate::{Ability, Action, Flow, FlowKey, Gate, Instant, Memory, Once, OutOfMemory, Owner, Packets, Room};
 use nt::lock::SpinLock;
 use std::collections::{LinkedList, VecDeque};
 use std::hint::black_box;
@@ -99,24 +99,41 @@ impl<T> Once<T> for Place<T> {
     }
 }
 
+/// TCP connects have none.
+#[derive(Debug, Default)]
+struct NoPackets;
+
+impl Packets for NoPackets {
+    fn count(&self) -> u32 {
+        0
+    }
+
+    fn bytes(&self) -> u32 {
+        0
+    }
+
+    fn append(&mut self, _more: Self) {}
+}
+
 /// Answers the operation that `next` takes, and holds it again as the newest.
 fn in_gate(held: u32, next: fn(&mut Held) -> Option<(RequestId, u32)>) -> f64 {
-    let mut gate: Gate<u64, Heap> = Gate::new([1, 2], WIDEST).expect("memory");
+    let mut gate: Gate<u64, NoPackets, Heap> = Gate::new([1, 2], WIDEST).expect("memory");
     let mut room = Room::new(gate.settings(), &WIDEST).expect("memory");
     gate.attach(NOW, Owner { process_id: 1, handle: HANDLE }, WIDEST, &mut room).expect("nobody is attached");
     let mut ids: Held = (0..held).map(|n| (hold(&mut gate, n), n)).collect();
     p50(3_000, &[(); 32], |()| {
         let (id, n) = next(&mut ids).expect("never empty");
         assert_eq!(gate.handle_answer(NOW, HANDLE, &Answer::once(id, Verdict::PERMIT)), Outcome::ACCEPTED);
-        gate.poll_completion(NOW).expect("it is decided");
+        let completion = gate.poll_completion(NOW).expect("it is decided");
+        gate.handle_completed(completion.ticket);
         gate.reauthorize(NOW, &flow(n), true);
         ids.push_back((hold(&mut gate, n), n));
     })
 }
 
-fn hold(gate: &mut Gate<u64, Heap>, n: u32) -> RequestId {
-    let Action::Pend(id) = gate.classify(NOW, &flow(n), Ability::Hold) else { panic!("not held") };
-    gate.handle_pended(NOW, id, id.0).expect("it waits for its operation");
+fn hold(gate: &mut Gate<u64, NoPackets, Heap>, n: u32) -> RequestId {
+    let Action::Pend(id) = gate.classify(NOW, &flow(n), Ability::Hold { packet_bytes: 0 }) else { panic!("not held") };
+    gate.handle_pended(NOW, id, id.0, NoPackets).expect("it waits for its operation");
     id
 }
 
@@ -130,6 +147,7 @@ fn flow(n: u32) -> Flow<'static> {
             remote: Address::v4(n.to_be_bytes()),
             remote_port: 443,
         },
+        own_endpoint: 0x1000 + u64::from(n),
         compartment: 1,
         local: Address::v4([10, 0, 0, 2]),
         local_port: n as u16,
