@@ -260,7 +260,7 @@ impl<P, K: Default, M: Memory> PendTable<P, K, M> {
             }
             let mut cursor = self.first_of_socket(sip, chain, endpoint);
             while let Some(record) = cursor.and_then(|slot| self.slots.get(slot)) {
-                let (id, undecided) = (record.id, record.verdict.is_none() && record.is_of_socket(endpoint));
+                let (id, undecided) = (record.id, record.verdict.is_none() && record.is_of_socket(chain, endpoint));
                 cursor = next(record, chain);
                 if undecided {
                     self.decide(id, verdict, stamp);
@@ -370,7 +370,7 @@ impl<P, K: Default, M: Memory> PendTable<P, K, M> {
     /// The records of a socket, by one of the two indexes of sockets.
     fn of_socket(&self, sip: SipKey, chain: Chain, endpoint: u64) -> impl Iterator<Item = &Record<P, K>> {
         let first = self.first_of_socket(sip, chain, endpoint);
-        self.chain(chain, first).filter(move |record| record.is_of_socket(endpoint))
+        self.chain(chain, first).filter(move |record| record.is_of_socket(chain, endpoint))
     }
 
     fn first_of_socket(&self, sip: SipKey, chain: Chain, endpoint: u64) -> Option<u32> {

@@ -80,8 +80,8 @@ impl<P, K> Record<P, K> {
             && (!policy::is_icmp(subject.key.protocol) || self.facts.local_port == flow.local_port)
     }
 
-    /// Whether it belongs to this socket, or to one that this socket accepts for.
-    pub(crate) fn is_of_socket(&self, endpoint: u64) -> bool {
-        self.socket == endpoint || self.facts.key.endpoint == endpoint
+    /// Whether it belongs to this socket or, in the index of parents, to one that this socket accepts for.
+    pub(crate) fn is_of_socket(&self, chain: Chain, endpoint: u64) -> bool {
+        if matches!(chain, Chain::Parent) { self.facts.key.endpoint == endpoint } else { self.socket == endpoint }
     }
 }

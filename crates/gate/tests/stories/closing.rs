@@ -115,6 +115,17 @@ fn a_listening_socket_takes_what_it_accepts_with_it_but_not_the_other_way() {
 }
 
 #[test]
+fn a_child_that_closes_takes_only_itself_whatever_bucket_its_listener_is_in() {
+    for key in 0..64 {
+        let mut t = Harness::with_key([key, 2]);
+        t.connect("tcp 10.0.0.2:80/801 <- 1.1.1.1:1").held();
+        assert_eq!(t.gate.handle_closure(t.now(), Closing { endpoint: 80, parent: Some(7) }), Closure::Clear, "{key}");
+        assert_eq!(t.stats().doors.closure, 0);
+        assert_eq!(t.gate.handle_closure(t.now(), Closing { endpoint: 801, parent: Some(80) }), Closure::Busy);
+    }
+}
+
+#[test]
 fn sixty_four_completions_run_at_once_and_the_others_wait() {
     let mut t = Harness::with(|s| (s.max_pended, s.max_pended_per_process) = (100, 100));
     let story = |port: u64| format!("tcp 10.0.0.2:{port} -> 1.1.1.1:443");

@@ -66,7 +66,12 @@ impl Harness {
 
     /// With an attached service, and a key of the gate's hashes as random as real ones.
     pub fn with_real_key() -> Self {
-        let mut t = Self::keyed(KEY);
+        Self::with_key(KEY)
+    }
+
+    /// The same with any key.
+    pub fn with_key(key: [u64; 2]) -> Self {
+        let mut t = Self::keyed(key);
         t.attach();
         t.seen = t.stats();
         t
